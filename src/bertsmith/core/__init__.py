@@ -1,0 +1,1 @@
+"""Types, registry, errors and randomness that everything else is built on; imports nothing of ours."""

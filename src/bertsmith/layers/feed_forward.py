@@ -1,0 +1,29 @@
+"""The two-layer network that follows attention in every block."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bertsmith.layers.activations import ACTIVATIONS
+
+
+class FeedForward(nn.Module):
+    """Widen, activate, narrow. Reference: Vaswani et al. 2017, section 3.3.
+
+    Args:
+        hidden: Width of the states.
+        inner: Width in between.
+        activation: A name of `ACTIVATIONS`.
+    """
+
+    def __init__(self, hidden: int, inner: int, activation: str) -> None:
+        super().__init__()
+        self.widen = nn.Linear(hidden, inner)
+        self.narrow = nn.Linear(inner, hidden)
+        self.activation_name = activation
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, states: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens hidden"]:
+        """Packed states in, packed states out; no residual."""
+        return self.narrow(self.activation(self.widen(states)))

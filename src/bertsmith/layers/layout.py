@@ -1,0 +1,172 @@
+"""How a batch lies in memory while the encoder computes: without its padding.
+
+Outside, a batch is a rectangle `(batch, length)` with an attention mask. Inside, only the real tokens exist, one row each, `(tokens, hidden)`; linear
+layers, norms and activations never see padding. Attention alone needs to know which tokens belong together: sequences are put in order of length,
+so that those of the same length lie side by side and are attended to in one call, without a mask.
+
+::
+
+    a b c d          packed: e f | g h | a b c d
+    e f . .    ──▶   groups: 2 sequences of length 2, 1 of length 4
+    g h . .
+
+On a GPU many small calls cost more than the padding they save; there, `Layout.of(mask, one_group=True)` makes one padded, masked group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Sequences that one attention call handles.
+
+    Attributes:
+        start: Row of its first token among the packed tokens.
+        count: Sequences.
+        length: Tokens of the longest.
+        mask: Which places of `(count, length)` hold a token; None where all do.
+    """
+
+    start: int
+    count: int
+    length: int
+    mask: Bool[Tensor, "count length"] | None = None
+
+    def split(self, packed: Float[Tensor, "tokens heads size"]) -> Float[Tensor, "count heads length size"]:
+        """This group's tokens as a rectangle, heads before length; places without a token hold zeros."""
+        heads, size = packed.shape[1:]
+        if self.mask is None:
+            rows = packed[self.start : self.start + self.count * self.length]
+            return rows.view(self.count, self.length, heads, size).transpose(1, 2)
+        rectangle = packed.new_zeros(self.count, self.length, heads, size)
+        rectangle[self.mask] = packed
+        return rectangle.transpose(1, 2)
+
+    def join(self, rectangle: Float[Tensor, "count heads length size"]) -> Float[Tensor, "rows hidden"]:
+        """The reverse of `split`, heads joined into one row a token."""
+        joined = rectangle.transpose(1, 2).flatten(2)
+        return joined.flatten(0, 1) if self.mask is None else joined[self.mask]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where every packed token stands in the padded rectangle.
+
+    Attributes:
+        batch: Sequences.
+        length: Columns of the padded rectangle.
+        tokens: For every packed row, its index in the flattened rectangle; None where nothing is padded and the order is unchanged.
+        firsts: For every sequence, the packed row of its first token.
+        groups: What attention is computed over.
+    """
+
+    batch: int
+    length: int
+    tokens: Int[Tensor, " tokens"] | None
+    firsts: Int[Tensor, " batch"]
+    groups: tuple[Group, ...]
+
+    @staticmethod
+    def of(attention_mask: Int[Tensor, "batch length"], *, one_group: bool | None = None) -> Layout:
+        """The layout for a mask. Padding may stand anywhere, and gaps inside a sequence close up.
+
+        Args:
+            attention_mask: 1 where there is a token.
+            one_group: One padded attention call instead of one per length; by default on every device but a CPU.
+
+        Raises:
+            ValueError: A sequence without a single token.
+        """
+        batch, length = attention_mask.shape
+        kept = attention_mask.bool()
+        lengths = kept.sum(1)
+        sizes: list[int] = lengths.tolist()
+        if min(sizes, default=1) == 0:
+            raise ValueError(f"sequence {sizes.index(0)} of the batch has no token: its attention_mask is all 0")
+        if one_group is None:
+            one_group = attention_mask.device.type != "cpu"
+        if all(size == length for size in sizes):
+            firsts = torch.arange(0, batch * length, length, device=kept.device)
+            return Layout(batch, length, None, firsts, (Group(0, batch, length),))
+        places = kept.flatten().nonzero().squeeze(1)
+        if one_group:
+            return Layout(batch, length, places, lengths.cumsum(0) - lengths, (Group(0, batch, length, kept),))
+        order = torch.argsort(lengths, stable=True)
+        rank = torch.argsort(order)
+        places = places[torch.argsort(rank[places // length], stable=True)]
+        ends = lengths[order].cumsum(0)
+        return Layout(batch, length, places, (ends - lengths[order])[rank], _groups(sorted(sizes)))
+
+    def pack(self, padded: Shaped[Tensor, "batch length *rest"]) -> Shaped[Tensor, "tokens *rest"]:
+        """The real tokens of a padded tensor, in the order of computation."""
+        flat = padded.flatten(0, 1)
+        return flat if self.tokens is None else flat[self.tokens]
+
+    def pad(self, packed: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "batch length hidden"]:
+        """The reverse of `pack`; padding is zero."""
+        if self.tokens is None:
+            return packed.view(self.batch, self.length, -1)
+        flat = packed.new_zeros(self.batch * self.length, packed.shape[1])
+        return flat.index_copy(0, self.tokens, packed).view(self.batch, self.length, -1)
+
+    def rows(self, chosen: Bool[Tensor, "batch length"]) -> Int[Tensor, " chosen"]:
+        """Packed rows of chosen places, in reading order (row by row of the rectangle), so that `labels[chosen]` lines up with them."""
+        places = chosen.flatten().nonzero().squeeze(1)
+        if self.tokens is None:
+            return places
+        inverse = self.tokens.new_full((self.batch * self.length,), -1)
+        inverse[self.tokens] = torch.arange(len(self.tokens), device=inverse.device)
+        return inverse[places]
+
+    def sequence_of_rows(self) -> Int[Tensor, " tokens"]:
+        """For every packed row, the number of its sequence in the batch."""
+        places = self.tokens if self.tokens is not None else torch.arange(self.batch * self.length, device=self.firsts.device)
+        return places // self.length
+
+
+def _groups(sizes: list[int]) -> tuple[Group, ...]:
+    groups: list[Group] = []
+    start = 0
+    for size, members in groupby(sizes):
+        count = len(list(members))
+        groups.append(Group(start, count, size))
+        start += count * size
+    return tuple(groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What an encoder returns: one state a token, packed, and the way back to the padded form.
+
+    Attributes:
+        states: The last layer's output, packed.
+        layout: Where the rows stand.
+    """
+
+    states: Float[Tensor, "tokens hidden"]
+    layout: Layout
+
+    def padded(self) -> Float[Tensor, "batch length hidden"]:
+        """The states as a rectangle; zeros where there is padding."""
+        return self.layout.pad(self.states)
+
+    def first(self) -> Float[Tensor, "batch hidden"]:
+        """The state of every sequence's first token, which is [CLS] (RoBERTa: `<s>`)."""
+        return self.states[self.layout.firsts]
+
+    def at(self, chosen: Bool[Tensor, "batch length"]) -> Float[Tensor, "chosen hidden"]:
+        """The states at chosen places, in the order of `labels[chosen]`."""
+        return self.states[self.layout.rows(chosen)]
+
+    def mean(self) -> Float[Tensor, "batch hidden"]:
+        """The mean state of every sequence's tokens."""
+        owner = self.layout.sequence_of_rows()
+        total = self.states.new_zeros(self.layout.batch, self.states.shape[1]).index_add(0, owner, self.states)
+        return total / torch.bincount(owner, minlength=self.layout.batch).unsqueeze(1).to(total.dtype)
