@@ -8,7 +8,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from bertsmith.core.errors import UnknownNameError
 
@@ -59,7 +59,7 @@ class Registry(Generic[Thing]):
             for name in names:
                 if name in self._things:
                     raise KeyError(f"{self.kind} {name!r} is registered twice")
-                self._things[name] = thing
+                self._things[name] = cast("Thing", thing)
             return thing
 
         return add

@@ -38,9 +38,7 @@ def attend(
 
 def _attend(group: Group, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
     mask = None if group.mask is None else group.mask[:, None, None, :]
-    return F.scaled_dot_product_attention(
-        group.split(query), group.split(key), group.split(value), attn_mask=mask, dropout_p=dropout
-    )
+    return F.scaled_dot_product_attention(group.split(query), group.split(key), group.split(value), attn_mask=mask, dropout_p=dropout)
 
 
 class SelfAttention(nn.Module):

@@ -97,5 +97,7 @@ class Encoder(nn.Module):
     def _layout(self, batch: Batch) -> Layout:
         length, limit = batch.input_ids.shape[1], self.embeddings.max_length
         if length > limit:
-            raise ValueError(f"a sequence of {length} tokens is longer than the {limit} that the model has positions for: truncate it or cut it into windows")
+            raise ValueError(
+                f"a sequence of {length} tokens is longer than the {limit} that the model has positions for: truncate it or cut it into windows"
+            )
         return Layout.of(batch.attention_mask)

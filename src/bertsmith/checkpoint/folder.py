@@ -1,0 +1,145 @@
+"""Reading and writing the files of a model folder: `config.json` and the weights, whole or in shards.
+
+Safetensors is what we write. Pickled `.bin` files are read with `weights_only=True`, which cannot run code. A folder is written beside its final
+place and moved there when it is complete, so that a half-written one is never found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bertsmith.core.errors import CheckpointError
+
+WEIGHTS, PICKLED_WEIGHTS = "model.safetensors", "pytorch_model.bin"
+LARGEST_JSON = 50 * 2**20
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object from a file of at most 50 MiB.
+
+    Raises:
+        CheckpointError: The file is missing, too large, not UTF-8, not JSON, or not an object.
+    """
+    if not file.is_file():
+        raise CheckpointError(f"{file} is missing: a model folder holds config.json, the weights and the tokenizer's files")
+    if file.stat().st_size > LARGEST_JSON:
+        raise CheckpointError(f"{file} has {file.stat().st_size:,} bytes; at most {LARGEST_JSON:,} are read")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise CheckpointError(f"{file} is not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{file} holds a JSON {type(content).__name__}, not an object")
+    return cast("dict[str, Any]", content)
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object, indented, keeping Chinese readable."""
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """All weights of a folder by their published names, from whichever file set it has.
+
+    Raises:
+        CheckpointError: No weights, a missing or truncated shard, a pickle that carries anything but tensors.
+    """
+    for name in (WEIGHTS, PICKLED_WEIGHTS):
+        if (folder / name).is_file():
+            return _read_file(folder / name)
+        if (folder / f"{name}.index.json").is_file():
+            return _read_shards(folder, folder / f"{name}.index.json")
+    found = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+    raise CheckpointError(f"no weights in {folder}: expected {WEIGHTS} or {PICKLED_WEIGHTS} (or an index of shards); found {found}")
+
+
+def _read_shards(folder: Path, index: Path) -> dict[str, Tensor]:
+    shards = sorted(set(cast("dict[str, str]", read_json(index).get("weight_map", {})).values()))
+    outside = [shard for shard in shards if Path(shard).name != shard]
+    if outside:
+        raise CheckpointError(f"{index} names files outside its folder", outside)
+    missing = [shard for shard in shards if not (folder / shard).is_file()]
+    if missing or not shards:
+        raise CheckpointError(f"{index} names {len(shards)} shards; {len(missing)} are not there: copy the whole folder again", missing)
+    weights: dict[str, Tensor] = {}
+    for shard in shards:
+        weights |= _read_file(folder / shard)
+    return weights
+
+
+def _read_file(file: Path) -> dict[str, Tensor]:
+    if file.suffix == ".safetensors":
+        try:
+            return load_file(file)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise CheckpointError(f"{file} cannot be read ({file.stat().st_size:,} bytes): {error}; it is probably cut off: copy it again") from error
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{file} is a pickle that carries more than tensors; it was not run. Ask for a safetensors file") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{file} cannot be read: {error}; it is probably cut off: copy it again") from error
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(f"{file} does not hold a dictionary of tensors")
+    return cast("dict[str, Tensor]", content)
+
+
+def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write `model.safetensors` with the metadata that `transformers` looks for."""
+    contiguous = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
+    save_file(contiguous, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+@contextmanager
+def written_whole(folder: Path) -> Generator[Path]:
+    """A folder to write into, which takes its final name only when the block ends without an error.
+
+    An older folder of that name is replaced; where the block fails, it stays as it was.
+
+    Raises:
+        CheckpointError: The disk is full or the place cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise CheckpointError(f"cannot write to {folder.parent}: {error.strerror}") from error
+    try:
+        yield draft
+        draft.chmod(0o755)
+        _sync(draft)
+        _replace(draft, folder)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {folder}: {error.strerror or error}; nothing there was changed") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _replace(draft: Path, folder: Path) -> None:
+    if not folder.exists():
+        draft.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+    folder.rename(old / folder.name)
+    draft.rename(folder)
+    shutil.rmtree(old)

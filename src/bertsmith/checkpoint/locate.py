@@ -1,0 +1,64 @@
+"""From the name of a model to a folder: a path, `builtin:NAME`, or a name on the Hub.
+
+The network is touched only for a name that is neither a folder nor built in, and not even then where the Hub's cache already holds it and
+`HF_HUB_OFFLINE` is set. This is the only file that knows the Hub.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from bertsmith.core.errors import CheckpointError
+from bertsmith.core.registry import nearest
+
+BUILTIN = Path(__file__).resolve().parent.parent / "builtin" / "models"
+FILES = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*.bin", "LICENSE*", "README.md"]
+
+
+def builtin_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.name for path in BUILTIN.iterdir() if (path / "config.json").is_file()) if BUILTIN.is_dir() else []
+
+
+def locate(name: str) -> Path:
+    """The folder that a model's name stands for.
+
+    Args:
+        name: A folder, `builtin:NAME`, or `owner/name` on the Hub with an optional `@revision`.
+
+    Raises:
+        CheckpointError: Nothing of that name, here or there.
+    """
+    if name.startswith("builtin:"):
+        return _builtin(name.removeprefix("builtin:"))
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise CheckpointError(f"{name} is a file; a model is a folder with config.json, the weights and the tokenizer's files")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?|[\w-]+", name):
+        raise CheckpointError(f"no folder {name}")
+    return _from_hub(name)
+
+
+def _builtin(name: str) -> Path:
+    known = builtin_models()
+    if name not in known:
+        raise CheckpointError(f"no built-in model {name!r}{nearest(name, known)}; there are: {', '.join(known) or 'none'}")
+    return BUILTIN / name
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    repository, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=FILES))
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(
+            f"there is no folder {name!r}, and the Hub did not give a model of that name ({type(error).__name__}: {reason}). "
+            "Without a network, give the path of a folder, or 'builtin:NAME'"
+        ) from error

@@ -1,0 +1,97 @@
+"""One table of weight names that works in both directions.
+
+A rule is a pair of templates, ours and the published one; `{}` stands for one part of a dotted name and keeps its place:
+
+    "blocks.{}.attention.query.{}"  ↔  "bert.encoder.layer.{}.attention.self.query.{}"
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class WeightTable:
+    """Names of weights, ours and theirs.
+
+    Args:
+        rules: Our template to theirs. Both have the same number of `{}`.
+        ignored: Patterns of published names that carry nothing of their own (position ids, copies of tied weights).
+
+    Example:
+        >>> table = WeightTable({"blocks.{}.query.{}": "bert.layer.{}.q.{}"}, ignored=("bert.position_ids",))
+        >>> table.ours("bert.layer.3.q.bias"), table.theirs("blocks.3.query.bias"), table.ours("bert.unheard_of")
+        ('blocks.3.query.bias', 'bert.layer.3.q.bias', None)
+    """
+
+    rules: Mapping[str, str]
+    ignored: tuple[str, ...] = ()
+    _to_ours: tuple[tuple[re.Pattern[str], str], ...] = field(init=False, repr=False, compare=False)
+    _to_theirs: tuple[tuple[re.Pattern[str], str], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_to_ours", tuple((_pattern(theirs), ours) for ours, theirs in self.rules.items()))
+        object.__setattr__(self, "_to_theirs", tuple((_pattern(ours), theirs) for ours, theirs in self.rules.items()))
+
+    def __or__(self, other: WeightTable) -> WeightTable:
+        return WeightTable({**self.rules, **other.rules}, self.ignored + other.ignored)
+
+    def ours(self, name: str) -> str | None:
+        """Our name for a published one; None where no rule knows it."""
+        return _translate(name, self._to_ours)
+
+    def theirs(self, name: str) -> str | None:
+        """The published name for ours; None where no rule knows it."""
+        return _translate(name, self._to_theirs)
+
+    def ignores(self, name: str) -> bool:
+        """Whether a published name is known to carry nothing of its own."""
+        return any(_pattern(template).fullmatch(name) for template in self.ignored)
+
+    def under(self, prefix: str) -> WeightTable:
+        """The same table for a module that stands at `prefix` in ours."""
+        return WeightTable({f"{prefix}.{ours}": theirs for ours, theirs in self.rules.items()}, self.ignored)
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.escape(template).replace(r"\{\}", r"([^.]+)"))
+
+
+def _translate(name: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str | None:
+    for pattern, template in rules:
+        if match := pattern.fullmatch(name):
+            return template.format(*match.groups())
+    return None
+
+
+_OLD_NAMES = {"gamma": "weight", "beta": "bias"}
+_HEADS_PREFIXES = ("cls.", "classifier.", "lm_head.", "qa_outputs.", "discriminator_predictions.", "generator_")
+
+
+def modern_name(name: str) -> str:
+    """A norm's weights by their present names; the first TensorFlow releases called them gamma and beta.
+
+    Example:
+        >>> modern_name("bert.embeddings.LayerNorm.gamma")
+        'bert.embeddings.LayerNorm.weight'
+    """
+    stem, _, last = name.rpartition(".")
+    return f"{stem}.{_OLD_NAMES[last]}" if last in _OLD_NAMES else name
+
+
+def with_base_prefix(names: Iterable[str], base: str) -> dict[str, str]:
+    """Full names for weights that were saved from a bare encoder, which leaves out its own name at the front.
+
+    Args:
+        names: Names in the file.
+        base: The encoder's name in a full checkpoint: "bert".
+
+    Returns:
+        Name in the file to full name; unchanged where any name already has the prefix.
+    """
+    known = list(names)
+    if any(name.startswith(f"{base}.") for name in known):
+        return {name: name for name in known}
+    return {name: name if name.startswith(_HEADS_PREFIXES) else f"{base}.{name}" for name in known}

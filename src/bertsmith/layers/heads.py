@@ -1,0 +1,134 @@
+"""What stands on top of an encoder: the heads that turn states into predictions.
+
+Each takes what an encoder returned and computes only what is asked for: a sentence head the first token's state, the vocabulary projection the masked
+places, a tagger every token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bertsmith.layers.activations import ACTIVATIONS
+from bertsmith.layers.layout import Encoded
+
+
+class Pooler(nn.Module):
+    """BERT's sentence vector: the [CLS] state through a dense layer and tanh.
+
+    Args:
+        hidden: Width of the states.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden, hidden)
+
+    def forward(self, encoded: Encoded) -> Float[Tensor, "batch hidden"]:
+        """One vector a sequence."""
+        return torch.tanh(self.dense(encoded.first()))
+
+
+class PooledClassifier(nn.Module):
+    """BERT's classification head: pooler, dropout, linear. Serves next-sentence prediction too, without dropout.
+
+    Args:
+        hidden: Width of the states.
+        num_labels: Scores a sequence.
+        dropout: Share of values set to zero while training, 0-1.
+    """
+
+    def __init__(self, hidden: int, num_labels: int, dropout: float) -> None:
+        super().__init__()
+        self.pooler = Pooler(hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(hidden, num_labels)
+
+    def forward(self, encoded: Encoded) -> Float[Tensor, "batch num_labels"]:
+        """One row of scores a sequence."""
+        return self.output(self.dropout(self.pooler(encoded)))
+
+
+class DenseClassifier(nn.Module):
+    """RoBERTa's classification head: dropout, dense, tanh, dropout, linear, on the first token's state.
+
+    Args:
+        hidden: Width of the states.
+        num_labels: Scores a sequence.
+        dropout: Share of values set to zero while training, 0-1.
+    """
+
+    def __init__(self, hidden: int, num_labels: int, dropout: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(hidden, num_labels)
+
+    def forward(self, encoded: Encoded) -> Float[Tensor, "batch num_labels"]:
+        """One row of scores a sequence."""
+        return self.output(self.dropout(torch.tanh(self.dense(self.dropout(encoded.first())))))
+
+
+class TokenClassifier(nn.Module):
+    """Dropout and a linear layer on every token: tagging.
+
+    Args:
+        hidden: Width of the states.
+        num_labels: Scores a token.
+        dropout: Share of values set to zero while training, 0-1.
+    """
+
+    def __init__(self, hidden: int, num_labels: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(hidden, num_labels)
+
+    def forward(self, encoded: Encoded) -> Float[Tensor, "batch length num_labels"]:
+        """One row of scores a token; zeros at padding."""
+        return encoded.layout.pad(self.output(self.dropout(encoded.states)))
+
+
+class SpanHead(nn.Module):
+    """Scores every token as the start and as the end of an answer.
+
+    Args:
+        hidden: Width of the states.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.output = nn.Linear(hidden, 2)
+
+    def forward(self, encoded: Encoded) -> Float[Tensor, "batch length 2"]:
+        """Start and end score of every token; zeros at padding."""
+        return encoded.layout.pad(self.output(encoded.states))
+
+
+class VocabularyHead(nn.Module):
+    """The masked-language-model head: dense, activation, norm, then a score for every token of the vocabulary.
+
+    The last step multiplies with the token embedding itself (tied weights), so the head owns a bias only. The embedding is held in a tuple, which
+    keeps it from being registered here a second time.
+
+    Args:
+        embedding: The token embedding.
+        activation: A name of `ACTIVATIONS`.
+        epsilon: Of the layer norm.
+    """
+
+    def __init__(self, embedding: nn.Embedding, activation: str, epsilon: float) -> None:
+        super().__init__()
+        vocabulary, hidden = embedding.weight.shape
+        self.dense = nn.Linear(hidden, hidden)
+        self.activation: Callable[[Tensor], Tensor] = ACTIVATIONS[activation]
+        self.norm = nn.LayerNorm(hidden, eps=epsilon)
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+        self._embedding = (embedding,)
+
+    def forward(self, states: Float[Tensor, "chosen hidden"]) -> Float[Tensor, "chosen vocabulary"]:
+        """Scores over the vocabulary for chosen states; take them with `Encoded.at`."""
+        return F.linear(self.norm(self.activation(self.dense(states))), self._embedding[0].weight, self.bias)

@@ -1,0 +1,164 @@
+"""BERT, and everything that is BERT by another name.
+
+The same file serves multilingual BERT, Chinese-BERT-wwm and -ext, HFL's RoBERTa-wwm-ext (which is BERT in all but training), MacBERT, SpanBERT and
+MiniLM: their folders all say `"model_type": "bert"`.
+
+Reference: Devlin et al. 2019; `google-research/bert` `modeling.py`; weight names of `transformers` `BertForPreTraining`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from bertsmith.checkpoint.weights import WeightTable
+from bertsmith.layers.attention import SelfAttention
+from bertsmith.layers.embeddings import Embeddings
+from bertsmith.layers.encoder import Block, Encoder
+from bertsmith.layers.feed_forward import FeedForward
+from bertsmith.layers.heads import PooledClassifier, SpanHead, TokenClassifier, VocabularyHead
+from bertsmith.models.family import Family, Head, families
+
+
+def encoder_weights(base: str) -> WeightTable:
+    """Names of an encoder's weights in the folders of BERT and its close relatives.
+
+    Args:
+        base: What stands at the front of them: "bert", "roberta".
+    """
+    layer = f"{base}.encoder.layer.{{}}"
+    return WeightTable(
+        {
+            "embeddings.token.{}": f"{base}.embeddings.word_embeddings.{{}}",
+            "embeddings.position.{}": f"{base}.embeddings.position_embeddings.{{}}",
+            "embeddings.segment.{}": f"{base}.embeddings.token_type_embeddings.{{}}",
+            "embeddings.norm.{}": f"{base}.embeddings.LayerNorm.{{}}",
+            "blocks.{}.attention.output.{}": f"{layer}.attention.output.dense.{{}}",
+            "blocks.{}.attention.{}.{}": f"{layer}.attention.self.{{}}.{{}}",
+            "blocks.{}.attention_norm.{}": f"{layer}.attention.output.LayerNorm.{{}}",
+            "blocks.{}.feed_forward.widen.{}": f"{layer}.intermediate.dense.{{}}",
+            "blocks.{}.feed_forward.narrow.{}": f"{layer}.output.dense.{{}}",
+            "blocks.{}.feed_forward_norm.{}": f"{layer}.output.LayerNorm.{{}}",
+        },
+        ignored=(f"{base}.embeddings.position_ids", f"{base}.embeddings.token_type_ids"),
+    )
+
+
+@families.register("bert")
+@dataclass(frozen=True, kw_only=True)
+class Bert(Family):
+    """BERT (Devlin et al. 2019): bidirectional encoder, three learned embeddings, post-norm blocks.
+
+    Fields are the keys of `config.json`, with the published defaults (bert-base-uncased).
+
+    Example:
+        >>> Bert(num_hidden_layers=2, hidden_size=128, num_attention_heads=2, intermediate_size=512).build_model({}).num_parameters
+        4369408
+    """
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+    classifier_dropout: float | None = None
+
+    model_type: ClassVar = "bert"
+    base: ClassVar = "bert"
+    base_architecture: ClassVar = "BertModel"
+    fixed: ClassVar = {
+        "position_embedding_type": ("absolute",),
+        "is_decoder": (False,),
+        "is_encoder_decoder": (False,),
+        "add_cross_attention": (False,),
+        "tie_word_embeddings": (True,),
+        "pruned_heads": ({},),
+        "cross_attention_hidden_size": (None,),
+    }
+    weights: ClassVar = encoder_weights("bert")
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of the longest sequence."""
+        return self.max_position_embeddings
+
+    @property
+    def head_dropout(self) -> float:
+        """Dropout before the last layer of a labelled head, 0-1."""
+        return self.hidden_dropout_prob if self.classifier_dropout is None else self.classifier_dropout
+
+    def build(self) -> Encoder:
+        """Embeddings and blocks."""
+        return Encoder(self.embeddings(), [self.block() for _ in range(self.num_hidden_layers)])
+
+    def embeddings(self) -> Embeddings:
+        """The three embeddings."""
+        return Embeddings(
+            vocabulary=self.vocab_size,
+            hidden=self.hidden_size,
+            max_positions=self.max_position_embeddings,
+            segments=self.type_vocab_size,
+            epsilon=self.layer_norm_eps,
+            dropout=self.hidden_dropout_prob,
+        )
+
+    def block(self) -> Block:
+        """One of the equal blocks."""
+        return Block(
+            SelfAttention(self.hidden_size, self.num_attention_heads, self.attention_probs_dropout_prob),
+            FeedForward(self.hidden_size, self.intermediate_size, self.hidden_act),
+            hidden=self.hidden_size,
+            epsilon=self.layer_norm_eps,
+            dropout=self.hidden_dropout_prob,
+        )
+
+
+def _vocabulary(family: Bert, encoder: Encoder, _: int) -> nn.Module:
+    return VocabularyHead(encoder.embeddings.token, family.hidden_act, family.layer_norm_eps)
+
+
+def _next_sentence(family: Bert, _: Encoder, __: int) -> nn.Module:
+    return PooledClassifier(family.hidden_size, 2, dropout=0.0)
+
+
+def _classifier(family: Bert, _: Encoder, labels: int) -> nn.Module:
+    return PooledClassifier(family.hidden_size, labels, family.head_dropout)
+
+
+def _tagger(family: Bert, _: Encoder, labels: int) -> nn.Module:
+    return TokenClassifier(family.hidden_size, labels, family.head_dropout)
+
+
+def _span(family: Bert, _: Encoder, __: int) -> nn.Module:
+    return SpanHead(family.hidden_size)
+
+
+_POOLER = {"pooler.dense.{}": "bert.pooler.dense.{}"}
+
+Bert.heads = {
+    "mlm": Head(
+        _vocabulary,
+        WeightTable(
+            {
+                "dense.{}": "cls.predictions.transform.dense.{}",
+                "norm.{}": "cls.predictions.transform.LayerNorm.{}",
+                "bias": "cls.predictions.bias",
+            },
+            ignored=("cls.predictions.decoder.weight", "cls.predictions.decoder.bias"),
+        ),
+        "BertForMaskedLM",
+        labelled=False,
+    ),
+    "nsp": Head(_next_sentence, WeightTable({**_POOLER, "output.{}": "cls.seq_relationship.{}"}), "BertForNextSentencePrediction", labelled=False),
+    "classification": Head(_classifier, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "BertForSequenceClassification"),
+    "tagging": Head(_tagger, WeightTable({"output.{}": "classifier.{}"}), "BertForTokenClassification"),
+    "span": Head(_span, WeightTable({"output.{}": "qa_outputs.{}"}), "BertForQuestionAnswering"),
+}

@@ -1,0 +1,212 @@
+"""What a family of models is: the fields of its `config.json`, how it is built, and one table of weight names.
+
+A family is a frozen dataclass in a file of this folder. Its fields *are* the keys of the published `config.json`, so nothing is renamed on the way in
+or out. What the blocks cannot do is refused: a key that would change the arithmetic must have one of the values in `fixed`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, get_type_hints
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bertsmith.checkpoint.weights import WeightTable
+from bertsmith.core.errors import CheckpointError
+from bertsmith.core.registry import Registry
+from bertsmith.core.types import Batch
+from bertsmith.layers.activations import ACTIVATIONS
+from bertsmith.layers.encoder import Encoder
+from bertsmith.layers.layout import Encoded
+
+families: Registry[type[Family]] = Registry("model family", "bertsmith.models")
+"""Families by the `model_type` of their `config.json`."""
+
+DESCRIPTIVE = frozenset(
+    "_name_or_path adapters add_pooling_layer architectures attn_implementation bad_words_ids bos_token_id chunk_size_feed_forward directionality "
+    "do_sample dtype early_stopping eos_token_id finetuning_task gradient_checkpointing id2label label2id language layer_norm_type max_length "
+    "num_labels output_attentions output_hidden_states output_past pad_token_id pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers "
+    "pooler_size_per_head pooler_type prefix problem_type return_dict sep_token_id cls_token_id task_specific_params tokenizer_class torch_dtype "
+    "torchscript transformers_version use_cache vocab_type _attn_implementation_autoset use_return_dict summary_type license".split()
+)
+"""Keys of a `config.json` that change nothing of what an encoder computes."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head that a family knows.
+
+    Attributes:
+        build: Makes it for a configuration, an encoder and a number of labels.
+        weights: Its weights' names, ours (inside the head) to the published ones.
+        architecture: The class of `transformers` that opens a folder with this head.
+        labelled: Whether the number of its outputs is the user's to choose; such a head is trained from scratch where the checkpoint has none.
+    """
+
+    build: Callable[[Any, Encoder, int], nn.Module]
+    weights: WeightTable
+    architecture: str
+    labelled: bool = True
+
+
+class Model(nn.Module):
+    """An encoder and the heads on it.
+
+    Args:
+        family: The configuration it was built from.
+        backbone: The encoder.
+        heads: By name; what each takes is said in `bertsmith.layers.heads`.
+    """
+
+    def __init__(self, family: Family, backbone: Encoder, heads: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.family = family
+        self.backbone = backbone
+        self.heads = nn.ModuleDict(dict(heads))
+
+    def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length hidden"] | None = None) -> Encoded:
+        """States of all tokens; give them to a head."""
+        return self.backbone(batch, token_embeddings)
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that are learned, tied ones counted once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.parameters()).device
+
+    def reinitialise(self, generator: torch.Generator, module: nn.Module | None = None) -> None:
+        """Draw fresh weights: normal with the configuration's `initializer_range`, biases 0, norms 1.
+
+        Args:
+            generator: The source of randomness.
+            module: Which part; the whole model by default.
+        """
+        for part in (module or self).modules():
+            if isinstance(part, nn.Linear | nn.Embedding):
+                nn.init.normal_(part.weight, std=self.family.initializer_range, generator=generator)
+            if isinstance(part, nn.LayerNorm):
+                nn.init.ones_(part.weight)
+            bias = getattr(part, "bias", None)
+            if isinstance(bias, nn.Parameter):
+                nn.init.zeros_(bias)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family(ABC):
+    """The base of all families; a subclass adds the fields of its `config.json`."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    initializer_range: float = 0.02
+    pad_token_id: int = 0
+
+    model_type: ClassVar[str]
+    base: ClassVar[str]
+    """The encoder's name at the front of published weight names."""
+    base_architecture: ClassVar[str]
+    """The class of `transformers` for the bare encoder."""
+    weights: ClassVar[WeightTable]
+    heads: ClassVar[Mapping[str, Head]]
+    fixed: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    """Keys that would change the arithmetic, with the values that the blocks compute."""
+
+    @abstractmethod
+    def build(self) -> Encoder:
+        """The encoder, with weights still to be filled in."""
+
+    @property
+    @abstractmethod
+    def max_length(self) -> int:
+        """Tokens of the longest sequence."""
+
+    def build_model(self, heads: Mapping[str, int]) -> Model:
+        """The encoder with heads.
+
+        Args:
+            heads: Name to number of labels (0 for heads whose size is not a choice).
+        """
+        backbone = self.build()
+        return Model(self, backbone, {name: self.head(name).build(self, backbone, labels) for name, labels in heads.items()})
+
+    @classmethod
+    def head(cls, name: str) -> Head:
+        """One of this family's heads.
+
+        Raises:
+            CheckpointError: The family has no such head.
+        """
+        if name not in cls.heads:
+            raise CheckpointError(f"{cls.model_type} models have no head {name!r}; they have: {', '.join(cls.heads)}")
+        return cls.heads[name]
+
+    @classmethod
+    def table(cls, heads: Mapping[str, Any] | list[str]) -> WeightTable:
+        """Weight names of the encoder and of some heads, ours as in `Model.state_dict()`."""
+        table = cls.weights.under("backbone")
+        for name in heads:
+            table |= cls.head(name).weights.under(f"heads.{name}")
+        return table
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], origin: str = "config.json") -> Self:
+        """Read a published `config.json`.
+
+        Args:
+            config: Its content. Missing keys have the published defaults.
+            origin: Its name, for messages.
+
+        Raises:
+            CheckpointError: Lists every key with an impossible value and every key that would change the arithmetic in a way that is not built.
+        """
+        fields = {field.name for field in dataclasses.fields(cls)}
+        known = {key: value for key, value in config.items() if key in fields and value is not None}
+        problems = [*cls._wrong_types(known), *cls._not_built(config, fields)]
+        if not problems:
+            family = cls(**known)
+            problems = list(family.impossible())
+            if not problems:
+                return family
+        raise CheckpointError(f"{origin} describes a {cls.model_type} model that cannot be built", problems)
+
+    def impossible(self) -> Iterator[str]:
+        """Everything in this configuration that cannot be built, one line each."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and not isinstance(value, bool) and value < (0 if field.name.endswith("_id") else 1):
+                yield f"{field.name} is {value}; it must be at least 1"
+            if isinstance(value, float) and not 0 <= value <= 1:
+                yield f"{field.name} is {value}; it must be between 0 and 1"
+        activation = getattr(self, "hidden_act", "gelu")
+        if activation not in ACTIVATIONS:
+            yield f"hidden_act is {activation!r}; known: {', '.join(ACTIVATIONS)}"
+
+    def to_config(self) -> dict[str, Any]:
+        """The content of a `config.json`, without the architecture."""
+        return {"model_type": self.model_type, **dataclasses.asdict(self)}
+
+    @classmethod
+    def _wrong_types(cls, known: Mapping[str, Any]) -> Iterator[str]:
+        hints = get_type_hints(cls)
+        for key, value in known.items():
+            wanted: tuple[type, ...] = (int, float) if hints[key] is float else (hints[key],)
+            if not isinstance(value, wanted) or (isinstance(value, bool) and hints[key] is not bool):
+                yield f"{key} is {value!r}; it must be {'a number' if hints[key] in {int, float} else 'a ' + hints[key].__name__}"
+
+    @classmethod
+    def _not_built(cls, config: Mapping[str, Any], fields: set[str]) -> Iterator[str]:
+        for key, value in config.items():
+            if key in cls.fixed:
+                if value not in cls.fixed[key]:
+                    yield f"{key} is {value!r}, which changes what the model computes; built: {', '.join(map(repr, cls.fixed[key]))}"
+            elif key not in fields | DESCRIPTIVE | {"model_type"} and not isinstance(value, str | dict | list) and value not in {None, False}:
+                yield f"{key} is {value!r}, and what it does to the model is not known"

@@ -1,0 +1,105 @@
+"""RoBERTa and XLM-R: BERT's blocks, with positions counted from behind the padding id and other heads.
+
+Reference: Liu et al. 2019; Conneau et al. 2020 (XLM-R); weight names of `transformers` `RobertaForMaskedLM`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import nn
+
+from bertsmith.checkpoint.weights import WeightTable
+from bertsmith.layers.embeddings import Embeddings, after_padding
+from bertsmith.layers.encoder import Encoder
+from bertsmith.layers.heads import DenseClassifier, SpanHead, TokenClassifier, VocabularyHead
+from bertsmith.models.bert import Bert, encoder_weights
+from bertsmith.models.family import Head, families
+
+
+@families.register("roberta")
+@dataclass(frozen=True, kw_only=True)
+class Roberta(Bert):
+    """RoBERTa (Liu et al. 2019): BERT trained longer on masked tokens alone; byte-level BPE, one segment.
+
+    Fields are the keys of `config.json`, with the published defaults.
+    """
+
+    vocab_size: int = 50265
+    max_position_embeddings: int = 514
+    type_vocab_size: int = 1
+    layer_norm_eps: float = 1e-5
+    pad_token_id: int = 1
+
+    model_type: ClassVar = "roberta"
+    base: ClassVar = "roberta"
+    base_architecture: ClassVar = "RobertaModel"
+    weights: ClassVar = encoder_weights("roberta")
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of the longest sequence: positions up to the padding id are never used."""
+        return self.max_position_embeddings - self.pad_token_id - 1
+
+    def embeddings(self) -> Embeddings:
+        """The three embeddings, with RoBERTa's positions."""
+        return Embeddings(
+            vocabulary=self.vocab_size,
+            hidden=self.hidden_size,
+            max_positions=self.max_position_embeddings,
+            segments=self.type_vocab_size,
+            epsilon=self.layer_norm_eps,
+            dropout=self.hidden_dropout_prob,
+            positions=after_padding(self.pad_token_id),
+            reserved_positions=self.pad_token_id + 1,
+        )
+
+
+@families.register("xlm-roberta")
+@dataclass(frozen=True, kw_only=True)
+class XlmRoberta(Roberta):
+    """XLM-R (Conneau et al. 2020): RoBERTa in a hundred languages, with a SentencePiece vocabulary."""
+
+    vocab_size: int = 250002
+    model_type: ClassVar = "xlm-roberta"
+    base_architecture: ClassVar = "XLMRobertaModel"
+
+
+def _vocabulary(family: Roberta, encoder: Encoder, _: int) -> nn.Module:
+    return VocabularyHead(encoder.embeddings.token, "gelu", family.layer_norm_eps)
+
+
+def _classifier(family: Roberta, _: Encoder, labels: int) -> nn.Module:
+    return DenseClassifier(family.hidden_size, labels, family.head_dropout)
+
+
+def _tagger(family: Roberta, _: Encoder, labels: int) -> nn.Module:
+    return TokenClassifier(family.hidden_size, labels, family.head_dropout)
+
+
+def _span(family: Roberta, _: Encoder, __: int) -> nn.Module:
+    return SpanHead(family.hidden_size)
+
+
+def _heads(architecture: str) -> dict[str, Head]:
+    vocabulary: dict[str, Any] = {"dense.{}": "lm_head.dense.{}", "norm.{}": "lm_head.layer_norm.{}", "bias": "lm_head.bias"}
+    return {
+        "mlm": Head(
+            _vocabulary,
+            WeightTable(vocabulary, ignored=("lm_head.decoder.weight", "lm_head.decoder.bias")),
+            f"{architecture}ForMaskedLM",
+            labelled=False,
+        ),
+        "classification": Head(
+            _classifier,
+            WeightTable({"dense.{}": "classifier.dense.{}", "output.{}": "classifier.out_proj.{}"}),
+            f"{architecture}ForSequenceClassification",
+        ),
+        "tagging": Head(_tagger, WeightTable({"output.{}": "classifier.{}"}), f"{architecture}ForTokenClassification"),
+        "span": Head(_span, WeightTable({"output.{}": "qa_outputs.{}"}), f"{architecture}ForQuestionAnswering"),
+    }
+
+
+Roberta.heads = _heads("Roberta")
+XlmRoberta.heads = _heads("XLMRoberta")

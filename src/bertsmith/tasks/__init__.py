@@ -1,0 +1,5 @@
+"""What a model is fine-tuned for: one file per kind of task; a data set is recipe data, never a class. `base.py` says what a task is."""
+
+from bertsmith.tasks.base import Prediction, Task, tasks
+
+__all__ = ["Prediction", "Task", "tasks"]

@@ -1,0 +1,200 @@
+"""What a task is: an objective that can also be scored and used.
+
+The loop trains it like any objective. On top of that a task turns the head's scores into predictions that a person can read (`decode`) and measures
+them against the labels (`metrics`).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bertsmith.core.errors import DataError
+from bertsmith.core.registry import Registry, nearest
+from bertsmith.core.types import Batch, Example, Features
+from bertsmith.models.family import Model
+from bertsmith.objectives.base import HeadRequest, Objective, padded_inputs
+from bertsmith.text.tokenizer import Tokenizer
+
+tasks: Registry[type[Task]] = Registry("task", "bertsmith.tasks")
+"""Tasks by name."""
+
+Prediction = dict[str, Any]
+"""What is said about one example, ready for JSON."""
+
+Scores = Float[np.ndarray[Any, Any], "examples labels"]
+
+CHUNK = 1024
+"""Examples that are tokenised together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Objective):
+    """The base of all tasks.
+
+    Args:
+        labels: Names of the labels; read from the training data where they are not given.
+        max_length: Tokens of the longest sequence; longer ones are truncated, and counted.
+    """
+
+    labels: tuple[str, ...] = ()
+    max_length: int = 128
+
+    best_metric: ClassVar[str]
+    """The metric by which checkpoints are compared where a recipe does not name one."""
+    problem_type: ClassVar[str] = ""
+    """What `transformers` calls this kind of problem in `config.json`."""
+    optional_columns: ClassVar[tuple[str, ...]] = ()
+    """Columns that are used where the data has them."""
+
+    def fitted(self, examples: Sequence[Example]) -> Self:
+        """The same task with everything that only the training data can tell: by default the labels.
+
+        Raises:
+            DataError: Lists every example whose label is missing or not one of `labels`, or says that there is only one label.
+        """
+        return replace(self, labels=self.labels or _ordered(self.label_names(examples)))
+
+    @abstractmethod
+    def label_names(self, examples: Sequence[Example]) -> set[str]:
+        """All labels that occur."""
+
+    @abstractmethod
+    def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
+        """Features of examples, in order.
+
+        Args:
+            examples: Rows of data.
+            tokenizer: The model's.
+            labelled: Whether labels are needed; without them there is no loss and no metric.
+
+        Raises:
+            DataError: Lists every example that cannot be used, with file and line.
+        """
+
+    @abstractmethod
+    def scores(self, model: Model, batch: Batch) -> Tensor:
+        """What the head says; the first dimension is the batch."""
+
+    @abstractmethod
+    def decode(self, scores: Scores) -> list[Prediction]:
+        """Predictions, one an example, ready for JSON."""
+
+    @abstractmethod
+    def metrics(self, scores: Scores, rows: Sequence[Features]) -> dict[str, float]:
+        """Scores against labels. Every value is better the higher it is, unless its name ends in `_error`."""
+
+    def correct(self, scores: Scores, rows: Sequence[Features]) -> Float[np.ndarray[Any, Any], " examples"]:
+        """How well every single example was done, 0-1; what paired tests compare."""
+        raise NotImplementedError(f"{type(self).__name__} has no score for a single example")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceTask(Task):
+    """A task with one row of scores for a text, or for a pair of texts.
+
+    The two texts of a pair are told apart by [SEP] and by their segment ids, and read together: every token of one can look at every token of the
+    other.
+    """
+
+    columns: ClassVar = ("text", "label")
+    optional_columns: ClassVar = ("text_pair",)
+
+    @property
+    def num_scores(self) -> int:
+        """Scores an example."""
+        return len(self.labels)
+
+    def heads(self) -> Mapping[str, HeadRequest]:
+        """The family's classification head."""
+        return {"classification": HeadRequest(self.num_scores)}
+
+    @abstractmethod
+    def target(self, example: Example) -> np.ndarray[Any, Any]:
+        """The label of an example as numbers.
+
+        Raises:
+            ValueError: Says what is wrong with it.
+        """
+
+    def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
+        """Token and segment ids, how many tokens were cut off, and the label."""
+        problems: list[str] = []
+        chunk: list[Example] = []
+        for example in examples:
+            chunk.append(example)
+            if len(chunk) == CHUNK:
+                yield from self._encoded(chunk, tokenizer, labelled, problems)
+                chunk = []
+        yield from self._encoded(chunk, tokenizer, labelled, problems)
+        if problems:
+            raise DataError(f"{len(problems)} examples cannot be used for the task {self.name!r}", problems)
+
+    def collate(self, rows: Sequence[Features], generators: Sequence[np.random.Generator], tokenizer: Tokenizer) -> Batch:  # noqa: ARG002
+        """Pad; nothing is random."""
+        labels = {"label": torch.from_numpy(np.stack([row["label"] for row in rows]))} if "label" in rows[0] else {}
+        return Batch(*padded_inputs(rows, tokenizer), labels, {self.name: len(rows)})
+
+    def scores(self, model: Model, batch: Batch) -> Float[Tensor, "batch labels"]:
+        """The classification head's scores, before any normalisation."""
+        return model.heads["classification"](model(batch)).float()
+
+    def _encoded(self, examples: Sequence[Example], tokenizer: Tokenizer, labelled: bool, problems: list[str]) -> Iterator[Features]:
+        if not examples:
+            return
+        usable, targets = self._targets(examples, labelled, problems)
+        pairs = [example.get("text_pair") for example in usable]
+        second = [str(pair) for pair in pairs] if usable and pairs[0] is not None else None
+        encodings = tokenizer.encode_many([str(example["text"]) for example in usable], second, max_length=self.max_length)
+        for encoding, target in zip(encodings, targets, strict=True):
+            features: Features = {
+                "input_ids": encoding.input_ids,
+                "token_type_ids": encoding.token_type_ids,
+                "truncated": np.array([encoding.truncated], np.int32),
+            }
+            yield features if target is None else {**features, "label": target}
+
+    def _targets(self, examples: Sequence[Example], labelled: bool, problems: list[str]) -> tuple[list[Example], list[np.ndarray[Any, Any] | None]]:
+        usable: list[Example] = []
+        targets: list[np.ndarray[Any, Any] | None] = []
+        for example in examples:
+            missing = [column for column in self.columns if column != "label" and example.get(column) is None]
+            try:
+                if missing:
+                    raise ValueError(f"no {' and no '.join(missing)}")
+                targets.append(self.target(example) if labelled else None)
+                usable.append(example)
+            except ValueError as error:
+                problems.append(f"{example.where}: {error}")
+        return usable, targets
+
+
+def label_number(label: Any, labels: Sequence[str]) -> int:
+    """The number of a label.
+
+    Raises:
+        ValueError: It is missing or unknown.
+
+    Example:
+        >>> label_number("no", ("no", "yes"))
+        0
+    """
+    if label is None or label == "":
+        raise ValueError("no label")
+    if str(label) not in labels:
+        raise ValueError(f"label {str(label)[:60]!r} is not one of {', '.join(map(repr, labels[:20]))}{nearest(str(label), labels)}")
+    return labels.index(str(label))
+
+
+def _ordered(names: set[str]) -> tuple[str, ...]:
+    """Labels in the order a person expects: numbers by value, the rest by alphabet."""
+    if all(name.lstrip("-").isdecimal() for name in names):
+        return tuple(sorted(names, key=int))
+    return tuple(sorted(names))

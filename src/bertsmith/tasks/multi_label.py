@@ -1,0 +1,100 @@
+"""One text, any number of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bertsmith.core.errors import DataError
+from bertsmith.core.types import Batch, Example, Features
+from bertsmith.models.family import Model
+from bertsmith.tasks.base import Prediction, Scores, SentenceTask, label_number, tasks
+
+
+@tasks.register("multi_label")
+@dataclass(frozen=True, kw_only=True)
+class MultiLabel(SentenceTask):
+    """One text (or a pair), any number of labels: every label is a yes-or-no question of its own.
+
+    Needs:
+        `text`, `label`; optionally `text_pair`. A label is a list (JSON) or one string with `separator` between the names; an empty one means none.
+
+    Use when:
+        Labels do not exclude one another.
+
+    Args:
+        threshold: Probability from which a label is given, 0-1.
+        separator: Between label names in one string.
+
+    Example:
+        >>> task = MultiLabel(labels=("fast", "cheap"))
+        >>> task.target(Example({"text": "…", "label": "cheap"})).tolist()
+        [0.0, 1.0]
+    """
+
+    name: ClassVar = "multi_label"
+    best_metric: ClassVar = "micro_f1"
+    problem_type: ClassVar = "multi_label_classification"
+
+    threshold: float = 0.5
+    separator: str = ","
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"threshold is {self.threshold}; it must lie between 0 and 1")
+
+    def label_names(self, examples: Sequence[Example]) -> set[str]:
+        """All labels that occur; at least one."""
+        names = {name for example in examples for name in self._names(example.get("label"))}
+        if not names:
+            raise DataError(f"the training data has no label in {len(examples)} examples (is the column named `label`?)")
+        return names
+
+    def target(self, example: Example) -> np.ndarray[Any, Any]:
+        """1 for every label that it has."""
+        target = np.zeros(len(self.labels), np.float32)
+        if example.get("label") is None:
+            raise ValueError("no label (an example without labels has an empty list or an empty string)")
+        target[[label_number(name, self.labels) for name in self._names(example["label"])]] = 1
+        return target
+
+    def loss(self, model: Model, batch: Batch) -> dict[str, Tensor]:
+        """Binary cross-entropy, the mean over the labels."""
+        each = F.binary_cross_entropy_with_logits(self.scores(model, batch), batch.labels["label"], reduction="sum")
+        return {self.name: each / len(self.labels)}
+
+    def decode(self, scores: Scores) -> list[Prediction]:
+        """The labels over the threshold and the probability of each."""
+        probabilities = torch.from_numpy(scores).sigmoid().tolist()
+        return [
+            {
+                "labels": [label for label, probability in zip(self.labels, row, strict=True) if probability >= self.threshold],
+                "scores": {label: round(probability, 6) for label, probability in zip(self.labels, row, strict=True)},
+            }
+            for row in probabilities
+        ]
+
+    def metrics(self, scores: Scores, rows: Sequence[Features]) -> dict[str, float]:
+        """Micro and macro F1 and the share of examples with exactly the right labels, 0-1."""
+        from bertsmith.metrics.multi_label import multi_label_scores
+
+        return multi_label_scores(np.stack([row["label"] for row in rows]).astype(np.int64), _probabilities(scores), threshold=self.threshold)
+
+    def correct(self, scores: Scores, rows: Sequence[Features]) -> np.ndarray[Any, Any]:
+        """1 where exactly the right labels are given."""
+        gold = np.stack([row["label"] for row in rows]) > 0
+        return ((_probabilities(scores) >= self.threshold) == gold).all(1).astype(np.float64)
+
+    def _names(self, label: Any) -> list[str]:
+        parts = label if isinstance(label, list) else str(label if label is not None else "").split(self.separator)
+        return [name for name in (str(part).strip() for part in parts) if name]
+
+
+def _probabilities(scores: Scores) -> np.ndarray[Any, Any]:
+    return torch.from_numpy(scores).sigmoid().numpy()

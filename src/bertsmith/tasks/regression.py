@@ -1,0 +1,109 @@
+"""One text or a pair, one number: a rating, a similarity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from torch import Tensor
+
+from bertsmith.core.errors import DataError
+from bertsmith.core.types import Batch, Example, Features
+from bertsmith.models.family import Model
+from bertsmith.tasks.base import Prediction, Scores, SentenceTask, tasks
+
+
+@tasks.register("regression")
+@dataclass(frozen=True, kw_only=True)
+class Regression(SentenceTask):
+    """One text (or a pair), one number: rating, similarity, readability.
+
+    Needs:
+        `text`, `label` (a number); optionally `text_pair`.
+
+    Use when:
+        Labels are numbers whose distance means something. Stars from 1 to 5 with few examples do well as `single` too: try both.
+
+    Related:
+        STS-B in GLUE is this task with pairs.
+
+    Args:
+        minimum: Predictions below it are raised to it.
+        maximum: Predictions above it are lowered to it.
+
+    Example:
+        >>> Regression(minimum=0, maximum=5).decode(np.array([[5.4], [2.25]], np.float32))
+        [{'score': 5.0}, {'score': 2.25}]
+    """
+
+    name: ClassVar = "regression"
+    best_metric: ClassVar = "spearman"
+    problem_type: ClassVar = "regression"
+
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @property
+    def num_scores(self) -> int:
+        """One."""
+        return 1
+
+    def fitted(self, examples: Sequence[Example]) -> Self:
+        """The label's name; nothing else is learned from the data.
+
+        Raises:
+            DataError: No example has a number for a label, or all have the same.
+        """
+        numbers = {_number(example.get("label")) for example in examples} - {None}
+        if len(numbers) < 2:
+            raise DataError(f"the training data has {len(numbers)} different numbers in {len(examples)} labels; regression needs at least two")
+        return replace(self, labels=("score",))
+
+    def label_names(self, examples: Sequence[Example]) -> set[str]:  # noqa: ARG002
+        """There is one, whatever the data."""
+        return {"score"}
+
+    def target(self, example: Example) -> np.ndarray[Any, Any]:
+        """The number."""
+        number = _number(example.get("label"))
+        if number is None:
+            raise ValueError(f"label {example.get('label')!r} is not a number")
+        return np.array([number], np.float32)
+
+    def loss(self, model: Model, batch: Batch) -> dict[str, Tensor]:
+        """Squared error."""
+        return {self.name: (self.scores(model, batch) - batch.labels["label"]).square().sum()}
+
+    def decode(self, scores: Scores) -> list[Prediction]:
+        """The number, kept between `minimum` and `maximum`."""
+        return [{"score": round(float(score), 6)} for score in self._kept_inside(scores)]
+
+    def metrics(self, scores: Scores, rows: Sequence[Features]) -> dict[str, float]:
+        """Pearson and Spearman correlation, -1 to 1, and the mean squared error."""
+        from bertsmith.metrics.regression import regression_scores
+
+        return regression_scores(_gold(rows), self._kept_inside(scores))
+
+    def correct(self, scores: Scores, rows: Sequence[Features]) -> np.ndarray[Any, Any]:
+        """The squared error of every example, negated, so that more is better."""
+        return -np.square(self._kept_inside(scores) - _gold(rows))
+
+    def _kept_inside(self, scores: Scores) -> np.ndarray[Any, Any]:
+        low = -math.inf if self.minimum is None else self.minimum
+        high = math.inf if self.maximum is None else self.maximum
+        return scores[:, 0].astype(np.float64).clip(low, high)
+
+
+def _gold(rows: Sequence[Features]) -> np.ndarray[Any, Any]:
+    return np.array([row["label"][0] for row in rows], np.float64)
+
+
+def _number(label: Any) -> float | None:
+    try:
+        number = float(label)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,88 @@
+"""One sentence, one label: sentiment, topic, question type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bertsmith.core.errors import DataError
+from bertsmith.core.types import Batch, Example, Features
+from bertsmith.models.family import Model
+from bertsmith.tasks.base import Prediction, Scores, SentenceTask, label_number, tasks
+
+
+@tasks.register("single")
+@dataclass(frozen=True, kw_only=True)
+class SingleSentence(SentenceTask):
+    """One text, one label (sentiment, topic, intent): the [CLS] state goes through the classification head.
+
+    Needs:
+        `text`, `label`.
+
+    Use when:
+        Every text has exactly one label. Texts with any number of labels: `multi_label`; two texts: `pair`.
+
+    Reference:
+        Devlin et al. 2019, section 4.1 (single-sentence tasks of GLUE).
+
+    Example:
+        >>> SingleSentence(labels=("negative", "positive")).num_scores
+        2
+    """
+
+    name: ClassVar = "single"
+    best_metric: ClassVar = "accuracy"
+    problem_type: ClassVar = "single_label_classification"
+    optional_columns: ClassVar = ()
+
+    def label_names(self, examples: Sequence[Example]) -> set[str]:
+        """All labels that occur; at least two."""
+        names = {str(example["label"]) for example in examples if example.get("label") not in {None, ""}}
+        if len(names) < 2:
+            found = f"only the label {names.pop()!r}" if names else "no label"
+            raise DataError(
+                f"the training data has {found} in {len(examples)} examples; a classifier needs at least two (is the column named `label`?)"
+            )
+        return names
+
+    def target(self, example: Example) -> np.ndarray[Any, Any]:
+        """The number of its label."""
+        return np.array(label_number(example.get("label"), self.labels), np.int64)[None]
+
+    def loss(self, model: Model, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy."""
+        return {self.name: F.cross_entropy(self.scores(model, batch), batch.labels["label"].squeeze(1), reduction="sum")}
+
+    def decode(self, scores: Scores) -> list[Prediction]:
+        """The likeliest label and the probability of each."""
+        probabilities = torch.from_numpy(scores).softmax(1).tolist()
+        return [_prediction(row, self.labels) for row in probabilities]
+
+    def metrics(self, scores: Scores, rows: Sequence[Features]) -> dict[str, float]:
+        """Accuracy, macro F1 and Matthews correlation, 0-1."""
+        from bertsmith.metrics.classification import classification_scores
+
+        return classification_scores(_gold(rows), scores.argmax(1), len(self.labels))
+
+    def correct(self, scores: Scores, rows: Sequence[Features]) -> np.ndarray[Any, Any]:
+        """1 where the label is right."""
+        return (scores.argmax(1) == _gold(rows)).astype(np.float64)
+
+
+def _gold(rows: Sequence[Features]) -> np.ndarray[Any, Any]:
+    return np.array([row["label"][0] for row in rows])
+
+
+def _prediction(probabilities: Sequence[float], labels: Sequence[str]) -> Prediction:
+    best = int(np.argmax(probabilities))
+    return {
+        "label": labels[best],
+        "score": round(probabilities[best], 6),
+        "scores": {label: round(probability, 6) for label, probability in zip(labels, probabilities, strict=True)},
+    }
