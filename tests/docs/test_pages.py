@@ -1,0 +1,63 @@
+"""The navigation and the pages belong together, and what is registered has its page. (Links are checked by the strict build in `make check`.)"""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from bertsmith.core.registry import Registry
+from tests.docs.blocks import ROOT
+
+DOCS = ROOT / "docs"
+
+
+def leaves(entry: Any) -> list[str]:
+    if isinstance(entry, str):
+        return [entry]
+    return [leaf for child in (entry.values() if isinstance(entry, dict) else entry) for leaf in leaves(child)]
+
+
+def test_every_page_is_in_the_navigation_and_every_entry_is_a_page():
+    nav = {leaf for leaf in leaves(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]) if not leaf.endswith("/")}
+    written = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if page.parent.parent != DOCS / "reference"}
+    assert nav == written
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_registered_things_have_pages_and_stale_ones_go(generate: ModuleType, tmp_path: Path):
+    tasks: Registry[type] = Registry("task", "bertsmith.core")
+
+    @tasks.register("pair", "two")
+    class Pair:
+        """Two texts | one label.
+
+        More.
+        """
+
+    stale = tmp_path / "tasks" / "gone.md"
+    stale.parent.mkdir()
+    stale.touch()
+    generate.write_pages({"tasks": tasks}, tmp_path)
+    assert sorted(file.name for file in (tmp_path / "tasks").iterdir()) == ["index.md", "pair.md"]
+    assert "| [`pair`, `two`](pair.md) | Two texts \\| one label. |" in (tmp_path / "tasks" / "index.md").read_text()
+    page = (tmp_path / "tasks" / "pair.md").read_text()
+    assert f"::: {Pair.__module__}.{Pair.__qualname__}" in page
+    assert 'task = { name = "pair" }' in page
+
+
+def test_every_kind_is_found(generate: ModuleType):
+    registries = generate.find_registries()
+    assert {"families", "objectives", "tasks", "tunings"} <= set(registries)
+    assert all(len(list(registry)) for registry in registries.values())
