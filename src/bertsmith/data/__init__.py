@@ -1,0 +1,1 @@
+"""Readers for every ordinary format, the store of encoded features, and the data doctor."""

@@ -1,0 +1,62 @@
+"""Which format a file has: by its ending, and where that says little, by its first lines."""
+
+from __future__ import annotations
+
+import re
+
+from bertsmith.core.errors import DataError
+from bertsmith.data.formats.base import formats
+from bertsmith.data.lines import guess_encoding
+from bertsmith.data.sources import Source
+
+LOOKED_AT = 50
+"""Lines that the format is told by."""
+
+LABEL = re.compile(r"[+-]?\d{1,3}|[A-Z]{2,}:\w+|__label__\S+")
+"""What the label of a `label text` line looks like."""
+
+
+def recognise(source: Source, encoding: str = "utf-8") -> str:
+    """The name of the format.
+
+    Args:
+        source: What is to be read.
+        encoding: Of its bytes.
+
+    Raises:
+        DataError: The file is empty.
+    """
+    if source.is_hub:
+        return "hub"
+    head = source.head()
+    if not head.strip(b"\xef\xbb\xbf \t\r\n"):
+        raise DataError(f"{source.name} is empty")
+    by_suffix = {suffix: name for name, kind in formats.items() for suffix in kind.suffixes}
+    found = by_suffix.get(source.suffix)
+    if found and found != "text":
+        return "jsonl" if found == "json" else found
+    if guess_encoding(head) and encoding == "utf-8":
+        return "text"  # reading it says what the encoding seems to be
+    return _by_content(head, encoding)
+
+
+def _by_content(head: bytes, encoding: str) -> str:
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    lines = head.decode(encoding, errors="replace").removeprefix("\ufeff").split("\n")
+    lines = [line.rstrip("\r") for line in (lines[:-1] or lines)[:LOOKED_AT]]
+    filled = [line for line in lines if line.strip()]
+    if filled and filled[0].lstrip().startswith("{"):
+        return "jsonl"
+    tabs = {line.count("\t") for line in lines}
+    if len(tabs) == 1 and 0 not in tabs:
+        return "tsv"
+    return "labelled" if _is_labelled(filled) else "text"
+
+
+def _is_labelled(lines: list[str]) -> bool:
+    """Whether every line begins with something like a label, and labels come back: a numbered list is not labelled."""
+    parts = [line.split(maxsplit=1) for line in lines]
+    labels = {part[0] for part in parts}
+    alike = all(len(part) == 2 and LABEL.fullmatch(part[0]) for part in parts)
+    return alike and (len(labels) < len(parts) or labels <= {"0", "1"})
