@@ -175,7 +175,7 @@ def choose(
     lengths = generator.choice(len(ngram_shares), size=len(begins), p=ngram_shares) + 1 if len(ngram_shares) > 1 else np.ones(len(begins), np.int64)
     skipped: list[tuple[int, int]] = []
     for first in generator.permutation(len(begins)):
-        begin, end = begins[first], ends[_last_joined(begins, ends, first, lengths[first])]
+        begin, end = begins[first], ends[_last_joined(begins, ends, first, int(lengths[first]))]
         if hidden[begin:end].any():
             continue
         if end - begin <= budget:

@@ -1,0 +1,106 @@
+"""Which sequences make up which step: batches of like length, in an order that is a function of the seed and the epoch.
+
+Sequences of like length go together, because what a batch of unlike lengths wastes on padding is more than all other savings bring in. Like lengths
+are looked for within pools of many batches, drawn at random, and the batches are shuffled again, so that no epoch sees short texts first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from bertsmith.core.randomness import generator_at
+from bertsmith.train.options import DEFAULT_BATCH_SIZE, TrainOptions
+
+POOL = 50
+"""Batches within which sequences of like length are looked for."""
+
+Indices = Int[np.ndarray[Any, Any], " rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One update of the weights.
+
+    Attributes:
+        number: Counted from 1 over the whole training.
+        epoch: Counted from 0.
+        rows: Indices of its sequences, the longest first.
+        last_of_epoch: Whether the epoch ends with it.
+    """
+
+    number: int
+    epoch: int
+    rows: Indices
+    last_of_epoch: bool
+
+
+def epoch_batches(lengths: Int[np.ndarray[Any, Any], " rows"], options: TrainOptions, seed: int, epoch: int) -> list[Indices]:
+    """All batches of an epoch; every sequence is in exactly one.
+
+    Example:
+        >>> batches = epoch_batches(np.array([5, 9, 5, 9]), TrainOptions(batch_tokens=18), seed=1, epoch=0)
+        >>> sorted(len(batch) for batch in batches)
+        [2, 2]
+    """
+    generator = generator_at(seed, "order", epoch)
+    order = generator.permutation(len(lengths))
+    mean = max(1, round(float(lengths.mean())))
+    per_batch = max(1, options.batch_tokens // mean) if options.batch_tokens else options.batch_size or DEFAULT_BATCH_SIZE
+    batches: list[Indices] = []
+    for start in range(0, len(order), POOL * per_batch):
+        pool = order[start : start + POOL * per_batch]
+        pool = pool[np.argsort(-lengths[pool], kind="stable")]
+        batches += _cut(pool, lengths, options)
+    return [batches[place] for place in generator.permutation(len(batches))]
+
+
+def _cut(rows: Indices, lengths: Indices, options: TrainOptions) -> list[Indices]:
+    if not options.batch_tokens:
+        size = options.batch_size or DEFAULT_BATCH_SIZE
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
+    return within_budget(rows, lengths, options.batch_tokens)
+
+
+def within_budget(rows: Indices, lengths: Indices, tokens: int) -> list[Indices]:
+    """Cut rows, in their order, into runs of at most `tokens` tokens; a row that is longer than that stands alone.
+
+    Example:
+        >>> [run.tolist() for run in within_budget(np.array([0, 1, 2]), np.array([4, 4, 9]), 8)]
+        [[0, 1], [2]]
+    """
+    runs: list[Indices] = []
+    start, used = 0, 0
+    for place, row in enumerate(rows):
+        if place > start and used + lengths[row] > tokens:
+            runs.append(rows[start:place])
+            start, used = place, 0
+        used += int(lengths[row])
+    return [*runs, rows[start:]] if len(rows) else []
+
+
+def total_steps(lengths: Indices, options: TrainOptions, seed: int) -> int:
+    """How many updates a training has."""
+    if options.steps is not None:
+        return options.steps
+    whole = int(options.epochs)
+    steps = sum(len(epoch_batches(lengths, options, seed, epoch)) for epoch in range(whole))
+    if part := options.epochs - whole:
+        steps += round(part * len(epoch_batches(lengths, options, seed, whole)))
+    return max(1, steps)
+
+
+def steps_after(done: int, lengths: Indices, options: TrainOptions, seed: int) -> Iterator[Step]:
+    """All steps that are still to be taken, from the one after `done`; the same steps whether or not the run was interrupted."""
+    total, number, epoch = total_steps(lengths, options, seed), 0, 0
+    while number < total:
+        batches = epoch_batches(lengths, options, seed, epoch)
+        for place, rows in enumerate(batches[: total - number]):
+            number += 1
+            if number > done:
+                yield Step(number, epoch, rows, last_of_epoch=place == len(batches) - 1)
+        epoch += 1

@@ -1,0 +1,95 @@
+"""How good a model is on some data: the task's own metrics, or the loss of a pre-training objective."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from bertsmith.core.progress import Progress, Silence, followed
+from bertsmith.core.randomness import generator_at
+from bertsmith.core.types import Batch, Features, Loss
+from bertsmith.data.store import FeatureStore
+from bertsmith.models.family import Model
+from bertsmith.objectives.base import Objective
+from bertsmith.tasks.base import Task
+from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.train.batches import within_budget
+from bertsmith.train.precision import autocast
+
+PASS_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        metrics: By name; includes `loss`, in nats.
+        scores: A task's scores, one row an example; None for a pre-training objective.
+    """
+
+    metrics: dict[str, float]
+    scores: np.ndarray[Any, Any] | None = None
+
+
+def evaluate(
+    model: Model,
+    objective: Objective,
+    rows: FeatureStore,
+    tokenizer: Tokenizer,
+    *,
+    precision: str = "float32",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score a model on data it was not trained on.
+
+    Args:
+        model: Left in the mode (training or evaluation) it was in.
+        objective: A task, or a pre-training objective; the masks of the latter are drawn from `seed` and are the same at every call.
+        rows: Its features.
+        tokenizer: The model's.
+        precision: "float32" or "bfloat16".
+        seed: For what the objective draws at random.
+        progress: Who wants to know.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), autocast(precision, model.device):
+            batches = _batches(objective, rows, tokenizer, seed)
+            seen = followed(batches, progress or Silence(), "evaluate", None, "batches")
+            return _task(model, objective, rows, seen) if isinstance(objective, Task) else _objective(model, objective, seen)
+    finally:
+        model.train(was_training)
+
+
+def _batches(objective: Objective, rows: FeatureStore, tokenizer: Tokenizer, seed: int) -> Iterator[tuple[np.ndarray[Any, Any], Batch]]:
+    order = np.argsort(rows.lengths, kind="stable")
+    for run in within_budget(order, rows.lengths, PASS_TOKENS):
+        generators = [generator_at(seed, "evaluate", int(row)) for row in run]
+        yield run, objective.collate([rows[int(row)] for row in run], generators, tokenizer)
+
+
+def _task(model: Model, task: Task, rows: FeatureStore, batches: Iterator[tuple[np.ndarray[Any, Any], Batch]]) -> Evaluation:
+    parts: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+    for run, batch in batches:
+        parts.append((run, task.scores(model, batch.to(model.device)).float().cpu().numpy()))
+    scores = np.concatenate([part for _, part in parts])
+    scores[np.concatenate([run for run, _ in parts])] = scores.copy()
+    features: list[Features] = [rows[row] for row in range(len(rows))]
+    return Evaluation(task.metrics(scores, features), scores)
+
+
+def _objective(model: Model, objective: Objective, batches: Iterator[tuple[np.ndarray[Any, Any], Batch]]) -> Evaluation:
+    total: dict[str, Loss] = {}
+    for _, batch in batches:
+        for name, loss in objective.loss(model, batch.to(model.device)).items():
+            total[name] = total.get(name, Loss()) + Loss(float(loss), batch.counts[name])
+    loss = sum(term.mean for term in total.values())
+    return Evaluation({"loss": loss, "perplexity": math.exp(min(loss, 700.0))})
