@@ -1,0 +1,242 @@
+"""Text in, token ids out, and the way back.
+
+::
+
+    encode   [CLS] text [SEP] text_pair [SEP]   for a model: special tokens, segments, cut to a length
+    pieces   text                               for pre-training: no special tokens, nothing cut
+
+All tokenising is the `tokenizers` library's; here are the names of the special tokens, truncation that leaves the shared pipeline untouched (so that
+threads may ask for different lengths at once) and numpy arrays.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, SupportsInt
+
+import numpy as np
+import tokenizers
+from jaxtyping import Int32
+
+from bertsmith.core.errors import RecipeError
+from bertsmith.text.tokenizer_files import TokenizerFiles, from_tokens, read_folder, read_vocabulary, write_folder
+
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoding:
+    """A text, or a pair, as a model takes it.
+
+    Attributes:
+        input_ids: Token ids with special tokens.
+        token_type_ids: The segment of every token: 0, or 1 for the second text of a pair where the family has segments.
+        offsets: Where every token stands in the original text of its segment, in characters, end exclusive; (0, 0) for special tokens.
+        tokens: The tokens as the vocabulary writes them.
+        truncated: How many tokens were cut off.
+    """
+
+    input_ids: Int32[np.ndarray, " length"]
+    token_type_ids: Int32[np.ndarray, " length"]
+    offsets: Int32[np.ndarray, "length 2"]
+    tokens: list[str]
+    truncated: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pieces:
+    """A text's tokens, nothing added and nothing cut.
+
+    Attributes:
+        input_ids: Token ids.
+        offsets: Where every token stands in the text, in characters, end exclusive.
+    """
+
+    input_ids: Int32[np.ndarray, " length"]
+    offsets: Int32[np.ndarray, "length 2"]
+
+
+class Tokenizer:
+    """A tokenizer of the BERT or RoBERTa family.
+
+    Attributes:
+        vocabulary_size: One more than the largest id: the rows that an embedding needs.
+        cls_id: The token that opens a sequence: [CLS] or <s>.
+        sep_id: The token that closes a segment: [SEP] or </s>.
+        pad_id: The token that fills up a batch.
+        mask_id: The token that hides another.
+        unknown_id: The token for what the vocabulary cannot write.
+        special_ids: All tokens that are not text.
+
+    Example:
+        >>> tokenizer = Tokenizer.from_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "我", "爱", "bert", "##s"])
+        >>> encoding = tokenizer.encode("我爱", "BERTs")
+        >>> encoding.input_ids.tolist(), encoding.token_type_ids.tolist()
+        ([2, 5, 6, 3, 7, 8, 3], [0, 0, 0, 0, 1, 1, 1])
+        >>> encoding.tokens[4:], encoding.offsets[4:].tolist()
+        (['bert', '##s', '[SEP]'], [[0, 4], [4, 5], [0, 0]])
+    """
+
+    def __init__(self, files: TokenizerFiles) -> None:
+        self._files = files
+        self._backend = files.backend
+        ids = {role: self._backend.token_to_id(token) for role, token in files.roles.items()}
+        assert None not in ids.values(), "roles are checked where files are read"
+        self.cls_id, self.sep_id = ids["cls_token"] or 0, ids["sep_token"] or 0
+        self.pad_id, self.mask_id, self.unknown_id = ids["pad_token"] or 0, ids["mask_token"] or 0, ids["unk_token"] or 0
+        added = self._backend.get_added_tokens_decoder()
+        self.special_ids = frozenset(number for number, token in added.items() if token.special)
+        vocabulary = self._backend.get_vocab()
+        self.vocabulary_size = 1 + max(vocabulary.values())
+        self._strings = [""] * self.vocabulary_size
+        for token, number in vocabulary.items():
+            self._strings[number] = token
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> "Tokenizer":
+        """Read the tokenizer of a model folder: `tokenizer.json`, `vocab.txt`, or `vocab.json` with `merges.txt`.
+
+        Raises:
+            CheckpointError: A file is missing, too large, not UTF-8 or not what its name says; or a special token is missing.
+        """
+        return cls(read_folder(folder))
+
+    @classmethod
+    def from_vocabulary(cls, file: Path, *, lowercase: bool = True) -> "Tokenizer":
+        """A BERT tokenizer over a WordPiece vocabulary, one token a line.
+
+        Args:
+            file: The `vocab.txt`.
+            lowercase: Lower-case the text and take accents off, as "uncased" and Chinese models do.
+
+        Raises:
+            CheckpointError: The file is missing, too large, empty or not UTF-8; or a special token is missing.
+        """
+        return cls(from_tokens(read_vocabulary(file), settings={"do_lower_case": lowercase}, source=str(file)))
+
+    @classmethod
+    def from_tokens(cls, tokens: Sequence[str], *, lowercase: bool = True) -> "Tokenizer":
+        """A BERT tokenizer over a WordPiece vocabulary that is at hand, such as `train_vocabulary` returns.
+
+        Raises:
+            CheckpointError: A special token is missing.
+        """
+        return cls(from_tokens(tokens, settings={"do_lower_case": lowercase}))
+
+    def save(self, folder: Path) -> None:
+        """Write the files from which `from_folder` and `transformers.AutoTokenizer` make a tokenizer with equal ids.
+
+        Raises:
+            CheckpointError: The folder cannot be written to.
+        """
+        write_folder(self._files, folder)
+
+    def num_special(self, pair: bool) -> int:
+        """How many special tokens `encode` adds to a text, or to a pair."""
+        return self._backend.num_special_tokens_to_add(pair)
+
+    def encode(self, text: str, text_pair: str | None = None, *, max_length: int | None = None) -> Encoding:
+        """One text, or a pair, with special tokens; see `encode_many`."""
+        return self.encode_many([text], None if text_pair is None else [text_pair], max_length=max_length)[0]
+
+    def encode_many(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None, *, max_length: int | None = None) -> list[Encoding]:
+        """Texts, or pairs, with special tokens, on all cores.
+
+        Args:
+            texts: The first segments.
+            text_pairs: The second segments, as many; None where there are none.
+            max_length: The most tokens of a result, special tokens included. What is longer loses tokens on the right of whichever segment is longer
+                until it fits; `Encoding.truncated` says how many.
+
+        Raises:
+            RecipeError: `max_length` has no room for the special tokens.
+        """
+        special = self.num_special(text_pairs is not None)
+        if max_length is not None and max_length < special:
+            raise RecipeError(f"max_length is {max_length}; the special tokens alone are {special}, ask for more")
+        inputs = list(texts) if text_pairs is None else list(zip(texts, text_pairs, strict=True))
+        return [self._encoding(raw, max_length) for raw in self._run(inputs, special=True)]
+
+    def pieces(self, text: str) -> Pieces:
+        """One text's tokens, nothing added and nothing cut."""
+        return self.pieces_many([text])[0]
+
+    def pieces_many(self, texts: Sequence[str]) -> list[Pieces]:
+        """Texts' tokens, nothing added and nothing cut, on all cores."""
+        return [Pieces(np.array(raw.ids, dtype=np.int32), _offsets(raw)) for raw in self._run(list(texts), special=False)]
+
+    def decode(self, ids: Iterable[SupportsInt], *, skip_special: bool = True) -> str:
+        """The text of some tokens, as far as it can be got back: what was lower-cased or unknown is lost."""
+        return self._backend.decode([int(number) for number in ids], skip_special_tokens=skip_special)
+
+    def token(self, number: SupportsInt) -> str:
+        """The token of an id, as the vocabulary writes it.
+
+        Raises:
+            IndexError: No token has this id.
+        """
+        token = self._backend.id_to_token(int(number)) if int(number) >= 0 else None
+        if token is None:
+            raise IndexError(f"no token has the id {number}; ids go from 0 to {self.vocabulary_size - 1}")
+        return token
+
+    def id(self, token: str) -> int | None:
+        """The id of a token, None where the vocabulary does not have it."""
+        return self._backend.token_to_id(token)
+
+    def _run(self, inputs: list[Any], *, special: bool) -> list[tokenizers.Encoding]:
+        try:
+            return self._backend.encode_batch(inputs, add_special_tokens=special)
+        except TypeError:  # half a surrogate pair, as cut-off web text has: no UTF-8 exists for it
+            return self._backend.encode_batch([_well_formed(text) for text in inputs], add_special_tokens=special)
+
+    def _encoding(self, raw: tokenizers.Encoding, max_length: int | None) -> Encoding:
+        ids, segments, offsets = np.array(raw.ids, dtype=np.int32), np.array(raw.type_ids, dtype=np.int32), _offsets(raw)
+        excess = 0 if max_length is None else max(0, len(ids) - max_length)
+        if excess and max_length is not None:
+            kept = _kept(raw.sequence_ids, max_length)
+            ids, segments, offsets = ids[kept], segments[kept], offsets[kept]
+        return Encoding(ids, segments, offsets, [self._strings[number] for number in ids.tolist()], excess)
+
+
+def longest_first(first: int, second: int, budget: int) -> tuple[int, int]:
+    """How many tokens two segments keep if tokens are taken off the longer one until both fit, as `transformers` does it.
+
+    Args:
+        first: Tokens of the first segment.
+        second: Tokens of the second segment.
+        budget: Tokens that there is room for.
+
+    Example:
+        >>> longest_first(10, 3, 8), longest_first(10, 9, 7), longest_first(2, 3, 8)
+        ((5, 3), (4, 3), (2, 3))
+    """
+    if first + second <= budget:
+        return first, second
+    if first > second:
+        second, first = longest_first(second, first, budget)
+        return first, second
+    return (first, budget - first) if 2 * first <= budget else (budget // 2, budget - budget // 2)
+
+
+def _kept(sequence_ids: Sequence[int | None], max_length: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which tokens stay: the special tokens of the template and the beginning of each segment."""
+    owner = np.array([-1 if number is None else number for number in sequence_ids])
+    kept = owner < 0
+    places = [np.flatnonzero(owner == number) for number in (0, 1)]
+    counts = longest_first(len(places[0]), len(places[1]), max_length - int(kept.sum()))
+    for place, count in zip(places, counts, strict=True):
+        kept[place[:count]] = True
+    return kept
+
+
+def _offsets(raw: tokenizers.Encoding) -> Int32[np.ndarray, "length 2"]:
+    return np.fromiter(chain.from_iterable(raw.offsets), np.int32, 2 * len(raw)).reshape(-1, 2)
+
+
+def _well_formed(text: Any) -> Any:
+    if isinstance(text, tuple):
+        return tuple(_well_formed(part) for part in text)
+    return LONE_SURROGATE.sub("\ufffd", text)
