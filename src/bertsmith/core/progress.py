@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 Item = TypeVar("Item")
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Somebody who wants to know."""
 

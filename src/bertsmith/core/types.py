@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-Features = dict[str, np.ndarray[Any, Any]]
+Features = dict[str, np.ndarray]
 """One-dimensional arrays by name. `input_ids` is always there and its length is the length of the sequence."""
 
 IGNORED = -100

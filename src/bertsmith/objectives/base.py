@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ class Objective(ABC):
         """Summed losses of a batch, in nats, by the names in `batch.counts`. Their means are added up to what is minimised."""
 
 
-def pad(arrays: Sequence[Shaped[np.ndarray[Any, Any], " _"]], value: int) -> Tensor:
+def pad(arrays: Sequence[Shaped[np.ndarray, " _"]], value: int) -> Tensor:
     """Stack rows of unequal length into a rectangle of int64, filled up with `value` on the right.
 
     Example:

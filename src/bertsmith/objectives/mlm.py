@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -117,14 +117,14 @@ class MaskedLanguageModel(Objective):
         if len(ids):
             yield _framed(ids, starts, tokenizer)
 
-    def _word_starts(self, text: str, pieces: Pieces) -> Bool[np.ndarray[Any, Any], " tokens"]:
+    def _word_starts(self, text: str, pieces: Pieces) -> Bool[np.ndarray, " tokens"]:
         if self.unit == "token":
             return np.ones(len(pieces.input_ids), np.bool_)
         starts = word_starts(text, pieces.offsets, segmenters[self.segmenter])
         starts[:1] = True
         return starts
 
-    def _hide(self, row: Features, generator: np.random.Generator, tokenizer: Tokenizer) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def _hide(self, row: Features, generator: np.random.Generator, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
         ids = row["input_ids"].astype(np.int64)
         special = np.isin(ids, list(tokenizer.special_ids - {tokenizer.unknown_id}))
         hidden = choose(row["word_starts"].astype(bool), special, self.rate, generator, NGRAM_SHARES if self.unit == "ngram" else (1.0,))
@@ -137,12 +137,12 @@ class MaskedLanguageModel(Objective):
 
 
 def choose(
-    starts: Bool[np.ndarray[Any, Any], " tokens"],
-    special: Bool[np.ndarray[Any, Any], " tokens"],
+    starts: Bool[np.ndarray, " tokens"],
+    special: Bool[np.ndarray, " tokens"],
     rate: float,
     generator: np.random.Generator,
     ngram_shares: Sequence[float] = (1.0,),
-) -> Bool[np.ndarray[Any, Any], " tokens"]:
+) -> Bool[np.ndarray, " tokens"]:
     """Choose the tokens to hide: whole units, `rate` of all tokens to the nearest whole number, at least one.
 
     Units are tried in random order and taken while they fit into what is left of the budget. Where every unit that is left is too long, the shortest
@@ -188,7 +188,7 @@ def choose(
     return _closest(hidden, skipped, budget)
 
 
-def _last_joined(begins: np.ndarray[Any, Any], ends: np.ndarray[Any, Any], first: int, words: int) -> int:
+def _last_joined(begins: np.ndarray, ends: np.ndarray, first: int, words: int) -> int:
     """The last of up to `words` words that follow one another without a special token between them."""
     last = first
     while last + 1 < len(begins) and last + 1 < first + words and ends[last] == begins[last + 1]:
@@ -196,7 +196,7 @@ def _last_joined(begins: np.ndarray[Any, Any], ends: np.ndarray[Any, Any], first
     return last
 
 
-def _closest(hidden: np.ndarray[Any, Any], skipped: Sequence[tuple[int, int]], budget: int) -> np.ndarray[Any, Any]:
+def _closest(hidden: np.ndarray, skipped: Sequence[tuple[int, int]], budget: int) -> np.ndarray:
     """Take the shortest unit that was too long, if going over the budget by it misses less than stopping short."""
     free = [(end - begin, begin, end) for begin, end in skipped if not hidden[begin:end].any()]
     nothing_yet = not hidden.any()
@@ -218,12 +218,12 @@ def _tokenised(lines: Iterable[str], tokenizer: Tokenizer) -> Iterator[tuple[str
         yield from zip(chunk, tokenizer.pieces_many(chunk), strict=True)
 
 
-def _last_start(starts: np.ndarray[Any, Any], room: int) -> int:
+def _last_start(starts: np.ndarray, room: int) -> int:
     """Where to cut so that no word is torn: the last word start that leaves at most `room` tokens, or `room` if one word fills it all."""
     inside = np.flatnonzero(starts[1 : room + 1])
     return int(inside[-1]) + 1 if len(inside) else room
 
 
-def _framed(ids: Int[np.ndarray[Any, Any], " tokens"], starts: Bool[np.ndarray[Any, Any], " tokens"], tokenizer: Tokenizer) -> Features:
+def _framed(ids: Int[np.ndarray, " tokens"], starts: Bool[np.ndarray, " tokens"], tokenizer: Tokenizer) -> Features:
     framed = np.r_[tokenizer.cls_id, ids, tokenizer.sep_id].astype(np.int32)
     return {"input_ids": framed, "word_starts": np.r_[True, starts, True].astype(np.uint8)}

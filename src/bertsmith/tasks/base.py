@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ tasks: Registry[type[Task]] = Registry("task", "bertsmith.tasks")
 Prediction = dict[str, Any]
 """What is said about one example, ready for JSON."""
 
-Scores = Float[np.ndarray[Any, Any], "examples labels"]
+Scores = Float[np.ndarray, "examples labels"]
 
 CHUNK = 1024
 """Examples that are tokenised together."""
@@ -54,7 +54,7 @@ class Task(Objective):
     optional_columns: ClassVar[tuple[str, ...]] = ()
     """Columns that are used where the data has them."""
 
-    def fitted(self, examples: Sequence[Example]) -> Self:
+    def fitted(self, examples: Sequence[Example]) -> Task:
         """The same task with everything that only the training data can tell: by default the labels.
 
         Raises:
@@ -91,7 +91,7 @@ class Task(Objective):
     def metrics(self, scores: Scores, rows: Sequence[Features]) -> dict[str, float]:
         """Scores against labels. Every value is better the higher it is, unless its name ends in `_error`."""
 
-    def correct(self, scores: Scores, rows: Sequence[Features]) -> Float[np.ndarray[Any, Any], " examples"]:
+    def correct(self, scores: Scores, rows: Sequence[Features]) -> Float[np.ndarray, " examples"]:
         """How well every single example was done, 0-1; what paired tests compare."""
         raise NotImplementedError(f"{type(self).__name__} has no score for a single example")
 
@@ -117,7 +117,7 @@ class SentenceTask(Task):
         return {"classification": HeadRequest(self.num_scores)}
 
     @abstractmethod
-    def target(self, example: Example) -> np.ndarray[Any, Any]:
+    def target(self, example: Example) -> np.ndarray:
         """The label of an example as numbers.
 
         Raises:
@@ -161,9 +161,9 @@ class SentenceTask(Task):
             }
             yield features if target is None else {**features, "label": target}
 
-    def _targets(self, examples: Sequence[Example], labelled: bool, problems: list[str]) -> tuple[list[Example], list[np.ndarray[Any, Any] | None]]:
+    def _targets(self, examples: Sequence[Example], labelled: bool, problems: list[str]) -> tuple[list[Example], list[np.ndarray | None]]:
         usable: list[Example] = []
-        targets: list[np.ndarray[Any, Any] | None] = []
+        targets: list[np.ndarray | None] = []
         for example in examples:
             missing = [column for column in self.columns if column != "label" and example.get(column) is None]
             try:

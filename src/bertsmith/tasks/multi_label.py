@@ -56,7 +56,7 @@ class MultiLabel(SentenceTask):
             raise DataError(f"the training data has no label in {len(examples)} examples (is the column named `label`?)")
         return names
 
-    def target(self, example: Example) -> np.ndarray[Any, Any]:
+    def target(self, example: Example) -> np.ndarray:
         """1 for every label that it has."""
         target = np.zeros(len(self.labels), np.float32)
         if example.get("label") is None:
@@ -86,7 +86,7 @@ class MultiLabel(SentenceTask):
 
         return multi_label_scores(np.stack([row["label"] for row in rows]).astype(np.int64), _probabilities(scores), threshold=self.threshold)
 
-    def correct(self, scores: Scores, rows: Sequence[Features]) -> np.ndarray[Any, Any]:
+    def correct(self, scores: Scores, rows: Sequence[Features]) -> np.ndarray:
         """1 where exactly the right labels are given."""
         gold = np.stack([row["label"] for row in rows]) > 0
         return ((_probabilities(scores) >= self.threshold) == gold).all(1).astype(np.float64)
@@ -96,5 +96,5 @@ class MultiLabel(SentenceTask):
         return [name for name in (str(part).strip() for part in parts) if name]
 
 
-def _probabilities(scores: Scores) -> np.ndarray[Any, Any]:
+def _probabilities(scores: Scores) -> np.ndarray:
     return torch.from_numpy(scores).sigmoid().numpy()

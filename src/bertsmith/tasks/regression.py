@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -51,7 +51,7 @@ class Regression(SentenceTask):
         """One."""
         return 1
 
-    def fitted(self, examples: Sequence[Example]) -> Self:
+    def fitted(self, examples: Sequence[Example]) -> Regression:
         """The label's name; nothing else is learned from the data.
 
         Raises:
@@ -66,7 +66,7 @@ class Regression(SentenceTask):
         """There is one, whatever the data."""
         return {"score"}
 
-    def target(self, example: Example) -> np.ndarray[Any, Any]:
+    def target(self, example: Example) -> np.ndarray:
         """The number."""
         number = _number(example.get("label"))
         if number is None:
@@ -87,17 +87,17 @@ class Regression(SentenceTask):
 
         return regression_scores(_gold(rows), self._kept_inside(scores))
 
-    def correct(self, scores: Scores, rows: Sequence[Features]) -> np.ndarray[Any, Any]:
+    def correct(self, scores: Scores, rows: Sequence[Features]) -> np.ndarray:
         """The squared error of every example, negated, so that more is better."""
         return -np.square(self._kept_inside(scores) - _gold(rows))
 
-    def _kept_inside(self, scores: Scores) -> np.ndarray[Any, Any]:
+    def _kept_inside(self, scores: Scores) -> np.ndarray:
         low = -math.inf if self.minimum is None else self.minimum
         high = math.inf if self.maximum is None else self.maximum
         return scores[:, 0].astype(np.float64).clip(low, high)
 
 
-def _gold(rows: Sequence[Features]) -> np.ndarray[Any, Any]:
+def _gold(rows: Sequence[Features]) -> np.ndarray:
     return np.array([row["label"][0] for row in rows], np.float64)
 
 

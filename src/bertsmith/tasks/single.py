@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ class SingleSentence(SentenceTask):
             )
         return names
 
-    def target(self, example: Example) -> np.ndarray[Any, Any]:
+    def target(self, example: Example) -> np.ndarray:
         """The number of its label."""
         return np.array(label_number(example.get("label"), self.labels), np.int64)[None]
 
@@ -70,12 +70,12 @@ class SingleSentence(SentenceTask):
 
         return classification_scores(_gold(rows), scores.argmax(1), len(self.labels))
 
-    def correct(self, scores: Scores, rows: Sequence[Features]) -> np.ndarray[Any, Any]:
+    def correct(self, scores: Scores, rows: Sequence[Features]) -> np.ndarray:
         """1 where the label is right."""
         return (scores.argmax(1) == _gold(rows)).astype(np.float64)
 
 
-def _gold(rows: Sequence[Features]) -> np.ndarray[Any, Any]:
+def _gold(rows: Sequence[Features]) -> np.ndarray:
     return np.array([row["label"][0] for row in rows])
 
 
