@@ -131,7 +131,7 @@ def _like_labels(cells: Sequence[str]) -> bool:
     if max(map(len, cells)) > LABEL_CHARACTERS:
         return False
     numbers = all(cell.lstrip("-").isdecimal() and len(cell) < 4 for cell in cells)
-    return numbers or (len(cells) >= 4 and len(set(cells)) <= len(cells) / 2)
+    return numbers or (len(cells) >= 4 and len(set(cells)) <= 0.8 * len(cells))
 
 
 def _mean_length(cells: Iterable[str]) -> float:

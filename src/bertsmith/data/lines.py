@@ -45,9 +45,9 @@ def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[Line | Pr
         DataError: The whole file is in another encoding, or its lines end in CR alone.
     """
     check_encoding(source, encoding)
-    number = 0
+    number, is_wide = 0, _is_wide(encoding)
     with source.open() as opened:
-        file = io.BytesIO(decode_all(source, encoding).encode()) if _is_wide(encoding) else opened
+        file = io.BytesIO(decode_all(source, encoding).encode()) if is_wide else opened
         while raw := file.readline(MAX_LINE_BYTES + 2):
             number += 1
             if number == 1 and raw.startswith(codecs.BOM_UTF8):
@@ -56,7 +56,7 @@ def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[Line | Pr
                 size = len(raw) + _skip_line(file)
                 yield Problem(source.name, number, f"a line of {size / 1e6:.1f} MB; at most {MAX_LINE_BYTES / 1e6:.1f} MB are read")
             else:
-                yield _decode(source.name, number, raw.rstrip(b"\r\n"), "utf-8" if _is_wide(encoding) else encoding)
+                yield _decode(source.name, number, raw.rstrip(b"\r\n"), "utf-8" if is_wide else encoding)
 
 
 def decode_all(source: Source, encoding: str = "utf-8") -> str:
@@ -105,7 +105,7 @@ def guess_encoding(head: bytes) -> str | None:
         return "utf-32"
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    if head.count(0) > len(head) // 4:
+    if _looks_like_utf16(head):
         return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
     lines = [line for line in head.split(b"\n")[:-1] or [head] if not line.isascii()]
     broken = [line for line in lines if not _decodes(line, "utf-8")]
@@ -114,6 +114,14 @@ def guess_encoding(head: bytes) -> str | None:
     scores = {name: _share_frequent(b"\n".join(broken), name) for name in FREQUENT}
     best = max(scores, key=lambda name: scores[name])
     return best if scores[best] > 0.1 else None
+
+
+def _looks_like_utf16(head: bytes) -> bool:
+    """UTF-16 without its mark: the NUL bytes of ASCII all stand at even places, or all at odd ones, and next to line feeds."""
+    ends = head.count(b"\n")
+    beside = max(head.count(b"\n\0"), head.count(b"\0\n"))
+    fewer, more = sorted((head[::2].count(0), head[1::2].count(0)))
+    return more > 1 and fewer * 20 < more and beside * 2 >= ends
 
 
 def _share_frequent(data: bytes, encoding: str) -> float:

@@ -16,7 +16,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -92,9 +92,9 @@ def read(
         except DataError as error:
             failures.append(error)
             continue
-        if table.format == "text":
-            found = list(_numbered(found, documents))
-            documents = found[-1]["document"] + 1 if found else documents
+        if table.format == "text" and found:
+            found = [replace(row, values={**row.values, "document": row["document"] + documents}) for row in found]
+            documents = found[-1]["document"] + 1
         files.append(SourceFile(source.name, table.format, _digest(source, found), len(found), table.columns))
         examples += found
         problems += bad
@@ -117,7 +117,8 @@ def read_texts(
 ) -> Iterator[Example]:
     """Stream raw text: examples of `text` and `document`, a number that tells which lines belong together.
 
-    In plain text a document ends at a blank line. In any other format a row is a document, and `text` and `text_pair` are its lines.
+    In plain text a document ends at a blank line. In any other format a row is a document, and `text` and `text_pair` are its lines; rows that follow
+    each other with the same value in a column `document` are one.
 
     Args:
         sources: As for `read`.
@@ -131,8 +132,14 @@ def read_texts(
     """
     bad: list[Problem] = [] if problems is None else problems
     reading = Reading(encoding, columns or {})
-    lines = _without_problems((_open(source, reading, format, ("text",)) for source in find_sources(sources)), bad, strict=problems is None)
-    yield from _numbered(lines, 0)
+    document, last = -1, None
+    for source in find_sources(sources):
+        for row in _good(_open(source, reading, format, ("text",)).items, bad, strict=problems is None):
+            place = (row.file, row["document"] if "document" in row.values else -row.line)
+            document, last = document + (place != last), place
+            for name in ("text", "text_pair"):
+                if name in row.values:
+                    yield Example({"text": row.values[name], "document": document}, row.file, row.line)
     if problems is None and bad:
         raise _bad_lines(bad)
 
@@ -203,28 +210,15 @@ def _split(items: Iterator[Example | Problem]) -> tuple[list[Example], list[Prob
     return examples, problems
 
 
-def _without_problems(tables: Iterator[Table], problems: list[Problem], *, strict: bool) -> Iterator[Example]:
-    """One example for every text of every row; what cannot be read goes to `problems`."""
-    for table in tables:
-        for item in table.items:
-            if isinstance(item, Example):
-                for name in ("text", "text_pair"):
-                    if name in item.values:
-                        place = {"document": item["document"]} if table.format == "text" else {}
-                        yield Example({"text": item[name], **place}, item.file, item.line)
-                continue
-            problems.append(item)
-            if strict and len(problems) >= MAX_PROBLEMS:
-                raise _bad_lines(problems)
-
-
-def _numbered(examples: Iterator[Example] | Sequence[Example], first: int) -> Iterator[Example]:
-    """Documents numbered through over all files; a row that names no document is one."""
-    number, last = first - 1, None
-    for example in examples:
-        place = (example.file, example.get("document"), 0 if "document" in example.values else example.line)
-        number, last = number + (place != last), place
-        yield Example({**example.values, "document": number}, example.file, example.line)
+def _good(items: Iterator[Example | Problem], problems: list[Problem], *, strict: bool) -> Iterator[Example]:
+    """The examples; what could not be read goes to `problems`."""
+    for item in items:
+        if isinstance(item, Example):
+            yield item
+            continue
+        problems.append(item)
+        if strict and len(problems) >= MAX_PROBLEMS:
+            raise _bad_lines(problems)
 
 
 def _digest(source: Source, examples: Sequence[Example]) -> str:

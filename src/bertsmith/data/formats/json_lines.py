@@ -69,7 +69,7 @@ def _read_array(source: Source, text: str) -> Iterator[Row | Problem]:
         if text.startswith(",", place):
             place = _skip_space(text, place + 1)
         elif not text.startswith("]", place):
-            raise DataError(f"{source.name}:{line}: ',' or ']' is missing after the element that begins here")
+            raise DataError(f"{source.name}:{line}: the array has neither ',' nor ']' after the element that begins here")
     if text[place + 1 :].strip():
         raise DataError(f"{source.name}: the file begins with an array and goes on after its end; expected is one array, or one object a line")
 
