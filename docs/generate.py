@@ -64,7 +64,13 @@ def page(kind: str, names: list[str], thing: Any) -> str:
         lines += [f"Known as {code(names)}.", ""]
     if kind in IN_RECIPES:
         lines += [f'In a [recipe](../recipe.md): `{kind} = {{ name = "{names[0]}" }}`, with the parameters below as further keys.', ""]
-    return "\n".join([*lines, f"::: {thing.__module__}.{thing.__qualname__}", ""])
+    documented = described(thing)
+    return "\n".join([*lines, f"::: {documented.__module__}.{documented.__qualname__}", ""])
+
+
+def described(thing: Any) -> Any:
+    """What has the docstring: the thing itself, or its class where an instance is registered."""
+    return thing if hasattr(thing, "__qualname__") else type(thing)
 
 
 def code(names: Iterable[str]) -> str:
@@ -74,7 +80,7 @@ def code(names: Iterable[str]) -> str:
 
 def summary(thing: Any) -> str:
     """The first line of its docstring, fit for a cell of a table."""
-    return (inspect.getdoc(thing) or "").partition("\n")[0].replace("|", r"\|")
+    return (inspect.getdoc(described(thing)) or "").partition("\n")[0].replace("|", r"\|")
 
 
 if __name__ == "__main__":

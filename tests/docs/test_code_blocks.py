@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from bertsmith.core.errors import RecipeError
+from bertsmith.recipe import parse
 from tests.docs.blocks import ROOT, Block, blocks, pages
 
 SECONDS = 120
@@ -78,7 +80,8 @@ def check_toml(block: Block, namespace: dict[str, Any]) -> None:
 
 
 def check_recipe(block: Block) -> None:
-    """A whole recipe is one that `bertsmith run --dry-run` accepts."""
+    """A whole recipe is one that can be run, as far as that can be said without its data and its checkpoint."""
+    parse(block.code, block.where)
 
 
 @contextmanager
@@ -127,6 +130,12 @@ class TestThatItNotices:
     def test_toml_that_cannot_be_read(self, tmp_path: Path):
         with pytest.raises(tomllib.TOMLDecodeError):
             run_blocks(page_of(tmp_path, "```toml\nseed = \n```\n"))
+
+    def test_a_recipe_with_a_mistake(self, tmp_path: Path):
+        recipe = '```toml\n[[stage]]\nname = "match"\nfrom = "hfl/rbt3"\ntask = {{ name = "{task}" }}\ndata = {{ train = "train.tsv" }}\n```\n'
+        run_blocks(page_of(tmp_path, recipe.format(task="single")))
+        with pytest.raises(RecipeError, match="singel"):
+            run_blocks(page_of(tmp_path, recipe.format(task="singel")))
 
     def test_an_endless_block(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setitem(globals(), "SECONDS", 1)
