@@ -41,6 +41,8 @@ def read_json(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise CheckpointError(f"{file} is not valid JSON: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read: {error.strerror}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{file} holds a JSON {type(content).__name__}, not an object")
     return cast("dict[str, Any]", content)
@@ -67,7 +69,10 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def _read_shards(folder: Path, index: Path) -> dict[str, Tensor]:
-    shards = sorted(set(cast("dict[str, str]", read_json(index).get("weight_map", {})).values()))
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
+        raise CheckpointError(f"{index} has no weight_map that gives a file name for every weight: copy it again")
+    shards = sorted(set(cast("dict[str, str]", places).values()))
     outside = [shard for shard in shards if Path(shard).name != shard]
     if outside:
         raise CheckpointError(f"{index} names files outside its folder", outside)
@@ -89,9 +94,12 @@ def _read_file(file: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{file} is a pickle that carries more than tensors; it was not run. Ask for a safetensors file") from error
+        raise CheckpointError(
+            f"{file} ({file.stat().st_size:,} bytes) is not a file of tensors alone: it carries code, which was not run, "
+            "or it is no weights file at all. Copy it again, or ask for a safetensors file"
+        ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{file} cannot be read: {error}; it is probably cut off: copy it again") from error
+        raise CheckpointError(f"{file} cannot be read ({file.stat().st_size:,} bytes): {error}; it is probably cut off: copy it again") from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(f"{file} does not hold a dictionary of tensors")
     return cast("dict[str, Tensor]", content)
@@ -110,8 +118,10 @@ def written_whole(folder: Path) -> Generator[Path]:
     An older folder of that name is replaced; where the block fails, it stays as it was.
 
     Raises:
-        CheckpointError: The disk is full or the place cannot be written.
+        CheckpointError: The disk is full, the place cannot be written, or a file has that name.
     """
+    if folder.exists() and not folder.is_dir():
+        raise CheckpointError(f"cannot write {folder}: it is a file, and a model is a folder; give another name")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -122,8 +132,9 @@ def written_whole(folder: Path) -> Generator[Path]:
         draft.chmod(0o755)
         _sync(draft)
         _replace(draft, folder)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {folder}: {error.strerror or error}; nothing there was changed") from error
+    except (OSError, SafetensorError) as error:  # a full disk is the one for our files and the other for weights
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"cannot write {folder}: {reason}; nothing there was changed. Make room or give another place") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -131,6 +142,7 @@ def written_whole(folder: Path) -> Generator[Path]:
 def _sync(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
+            path.chmod(0o644)  # safetensors leaves its files to their owner alone
             with path.open("rb") as file:
                 os.fsync(file.fileno())
 
@@ -141,5 +153,10 @@ def _replace(draft: Path, folder: Path) -> None:
         return
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
     folder.rename(old / folder.name)
-    draft.rename(folder)
-    shutil.rmtree(old)
+    try:
+        draft.rename(folder)
+    except OSError:
+        (old / folder.name).rename(folder)
+        old.rmdir()
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -18,7 +18,8 @@ class WeightTable:
 
     Args:
         rules: Our template to theirs. Both have the same number of `{}`.
-        ignored: Patterns of published names that carry nothing of their own (position ids, copies of tied weights).
+        ignored: Published names that carry nothing of their own (position ids).
+        copies: Published names of weights that are stored a second time because they are tied, and the names of what they repeat.
 
     Example:
         >>> table = WeightTable({"blocks.{}.query.{}": "bert.layer.{}.q.{}"}, ignored=("bert.position_ids",))
@@ -28,6 +29,7 @@ class WeightTable:
 
     rules: Mapping[str, str]
     ignored: tuple[str, ...] = ()
+    copies: Mapping[str, str] = field(default_factory=dict[str, str])
     _to_ours: tuple[tuple[re.Pattern[str], str], ...] = field(init=False, repr=False, compare=False)
     _to_theirs: tuple[tuple[re.Pattern[str], str], ...] = field(init=False, repr=False, compare=False)
 
@@ -36,7 +38,7 @@ class WeightTable:
         object.__setattr__(self, "_to_theirs", tuple((_pattern(ours), theirs) for ours, theirs in self.rules.items()))
 
     def __or__(self, other: WeightTable) -> WeightTable:
-        return WeightTable({**self.rules, **other.rules}, self.ignored + other.ignored)
+        return WeightTable({**self.rules, **other.rules}, self.ignored + other.ignored, {**self.copies, **other.copies})
 
     def ours(self, name: str) -> str | None:
         """Our name for a published one; None where no rule knows it."""
@@ -48,11 +50,11 @@ class WeightTable:
 
     def ignores(self, name: str) -> bool:
         """Whether a published name is known to carry nothing of its own."""
-        return any(_pattern(template).fullmatch(name) for template in self.ignored)
+        return name in self.ignored or name in self.copies
 
     def under(self, prefix: str) -> WeightTable:
         """The same table for a module that stands at `prefix` in ours."""
-        return WeightTable({f"{prefix}.{ours}": theirs for ours, theirs in self.rules.items()}, self.ignored)
+        return WeightTable({f"{prefix}.{ours}": theirs for ours, theirs in self.rules.items()}, self.ignored, self.copies)
 
 
 def _pattern(template: str) -> re.Pattern[str]:

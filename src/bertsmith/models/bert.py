@@ -8,6 +8,7 @@ Reference: Devlin et al. 2019; `google-research/bert` `modeling.py`; weight name
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ from bertsmith.layers.attention import SelfAttention
 from bertsmith.layers.embeddings import Embeddings
 from bertsmith.layers.encoder import Block, Encoder
 from bertsmith.layers.feed_forward import FeedForward
-from bertsmith.layers.heads import PooledClassifier, SpanHead, TokenClassifier, VocabularyHead
+from bertsmith.layers.heads import PooledClassifier, Pooler, SpanHead, TokenClassifier, VocabularyHead
 from bertsmith.models.family import Family, Head, families
 
 
@@ -84,6 +85,15 @@ class Bert(Family):
         "cross_attention_hidden_size": (None,),
     }
     weights: ClassVar = encoder_weights("bert")
+    combined: ClassVar = {frozenset({"mlm", "nsp"}): "BertForPreTraining"}
+
+    def impossible(self) -> Iterator[str]:
+        """Everything in this configuration that cannot be built, one line each."""
+        yield from super().impossible()
+        if self.num_attention_heads > 0 and self.hidden_size % self.num_attention_heads:
+            yield f"hidden_size is {self.hidden_size}; it must be a multiple of num_attention_heads, which is {self.num_attention_heads}"
+        if self.max_length < 1:
+            yield f"max_position_embeddings is {self.max_position_embeddings}; no position is left for a token"
 
     @property
     def max_length(self) -> int:
@@ -141,6 +151,10 @@ def _span(family: Bert, _: Encoder, __: int) -> nn.Module:
     return SpanHead(family.hidden_size)
 
 
+def _pooler(family: Bert, _: Encoder, __: int) -> nn.Module:
+    return Pooler(family.hidden_size)
+
+
 _POOLER = {"pooler.dense.{}": "bert.pooler.dense.{}"}
 
 Bert.heads = {
@@ -152,7 +166,10 @@ Bert.heads = {
                 "norm.{}": "cls.predictions.transform.LayerNorm.{}",
                 "bias": "cls.predictions.bias",
             },
-            ignored=("cls.predictions.decoder.weight", "cls.predictions.decoder.bias"),
+            copies={
+                "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+                "cls.predictions.decoder.bias": "cls.predictions.bias",
+            },
         ),
         "BertForMaskedLM",
         labelled=False,
@@ -160,5 +177,6 @@ Bert.heads = {
     "nsp": Head(_next_sentence, WeightTable({**_POOLER, "output.{}": "cls.seq_relationship.{}"}), "BertForNextSentencePrediction", labelled=False),
     "classification": Head(_classifier, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "BertForSequenceClassification"),
     "tagging": Head(_tagger, WeightTable({"output.{}": "classifier.{}"}), "BertForTokenClassification"),
-    "span": Head(_span, WeightTable({"output.{}": "qa_outputs.{}"}), "BertForQuestionAnswering"),
+    "span": Head(_span, WeightTable({"output.{}": "qa_outputs.{}"}), "BertForQuestionAnswering", labelled=False),
+    "pooler": Head(_pooler, WeightTable({"dense.{}": "bert.pooler.dense.{}"}), "BertModel", labelled=False),
 }

@@ -10,7 +10,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, get_type_hints
+from typing import Any, ClassVar, get_args, get_type_hints
 
 import torch
 from jaxtyping import Float
@@ -32,9 +32,12 @@ DESCRIPTIVE = frozenset(
     "do_sample dtype early_stopping eos_token_id finetuning_task gradient_checkpointing id2label label2id language layer_norm_type max_length "
     "num_labels output_attentions output_hidden_states output_past pad_token_id pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers "
     "pooler_size_per_head pooler_type prefix problem_type return_dict sep_token_id cls_token_id task_specific_params tokenizer_class torch_dtype "
-    "torchscript transformers_version use_cache vocab_type _attn_implementation_autoset use_return_dict summary_type license".split()
+    "torchscript transformers_version use_cache vocab_type _attn_implementation_autoset use_return_dict summary_type license "
+    "num_beams num_beam_groups temperature top_k top_p typical_p repetition_penalty length_penalty diversity_penalty num_return_sequences".split()
 )
 """Keys of a `config.json` that change nothing of what an encoder computes."""
+
+TYPE_NAMES: dict[type, str] = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Head:
         build: Makes it for a configuration, an encoder and a number of labels.
         weights: Its weights' names, ours (inside the head) to the published ones.
         architecture: The class of `transformers` that opens a folder with this head.
-        labelled: Whether the number of its outputs is the user's to choose; such a head is trained from scratch where the checkpoint has none.
+        labelled: Whether the number of its outputs is the user's to choose.
     """
 
     build: Callable[[Any, Encoder, int], nn.Module]
@@ -117,6 +120,8 @@ class Family(ABC):
     """The class of `transformers` for the bare encoder."""
     weights: ClassVar[WeightTable]
     heads: ClassVar[Mapping[str, Head]]
+    combined: ClassVar[Mapping[frozenset[str], str]] = {}
+    """Classes of `transformers` that hold several heads at once, by the heads."""
     fixed: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Keys that would change the arithmetic, with the values that the blocks compute."""
 
@@ -158,7 +163,7 @@ class Family(ABC):
         return table
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], origin: str = "config.json") -> Self:
+    def from_config(cls, config: Mapping[str, Any], origin: str = "config.json") -> Family:
         """Read a published `config.json`.
 
         Args:
@@ -182,8 +187,9 @@ class Family(ABC):
         """Everything in this configuration that cannot be built, one line each."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, int) and not isinstance(value, bool) and value < (0 if field.name.endswith("_id") else 1):
-                yield f"{field.name} is {value}; it must be at least 1"
+            least = 0 if field.name.endswith("_id") else 1
+            if isinstance(value, int) and not isinstance(value, bool) and value < least:
+                yield f"{field.name} is {value}; it must be at least {least}"
             if isinstance(value, float) and not 0 <= value <= 1:
                 yield f"{field.name} is {value}; it must be between 0 and 1"
         activation = getattr(self, "hidden_act", "gelu")
@@ -198,9 +204,10 @@ class Family(ABC):
     def _wrong_types(cls, known: Mapping[str, Any]) -> Iterator[str]:
         hints = get_type_hints(cls)
         for key, value in known.items():
-            wanted: tuple[type, ...] = (int, float) if hints[key] is float else (hints[key],)
-            if not isinstance(value, wanted) or (isinstance(value, bool) and hints[key] is not bool):
-                yield f"{key} is {value!r}; it must be {'a number' if hints[key] in {int, float} else 'a ' + hints[key].__name__}"
+            wanted: tuple[type, ...] = get_args(hints[key]) or (hints[key],)
+            accepted = (*wanted, int) if float in wanted else wanted
+            if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in wanted):
+                yield f"{key} is {value!r}; it must be {' or '.join(TYPE_NAMES.get(kind, 'null') for kind in wanted)}"
 
     @classmethod
     def _not_built(cls, config: Mapping[str, Any], fields: set[str]) -> Iterator[str]:

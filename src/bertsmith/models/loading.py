@@ -16,9 +16,10 @@ from torch import Tensor
 
 from bertsmith.checkpoint.folder import read_json, read_weights, write_json, write_weights, written_whole
 from bertsmith.checkpoint.locate import locate
-from bertsmith.checkpoint.weights import modern_name, with_base_prefix
+from bertsmith.checkpoint.weights import WeightTable, modern_name, with_base_prefix
 from bertsmith.core.errors import CheckpointError
 from bertsmith.core.randomness import seed_at
+from bertsmith.core.registry import nearest
 from bertsmith.models.family import Family, Model, families
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -33,7 +34,7 @@ class Checkpoint:
     Attributes:
         model: The encoder with the heads that were asked for.
         tokenizer: Its tokenizer.
-        labels: Names of the labels of its classification head, by number; empty if it has none.
+        labels: Names of the labels of its classification head, by number; empty if it has none, or a fresh one.
         task: The task it was trained for, as in a recipe's table; empty if it was not trained by this project.
         stored_heads: Heads whose weights are in the folder.
         fresh_heads: Heads that were asked for and are not there: they hold random weights.
@@ -71,14 +72,15 @@ def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) ->
     family = _family(config, folder)
     weights = _full_names(read_weights(folder), family)
     stored = _stored_heads(family, weights, config)
-    labels = _labels(config)
-    sizes = dict(heads) if heads is not None else {head: len(labels) for head in stored}
-    fresh = frozenset(head for head in sizes if head not in stored or not _same_size(family, head, sizes[head], weights))
+    stored_sizes = {head: _num_labels(family, head, weights) for head in stored}
+    sizes = dict(heads) if heads is not None else stored_sizes
+    fresh = frozenset(head for head in sizes if head not in stored or (family.head(head).labelled and sizes[head] != stored_sizes[head]))
+    labels = _labels(config, max((stored_sizes[head] for head in sizes if head not in fresh), default=0), folder)
     model = _filled(family, sizes, fresh, weights, folder)
     for head in sorted(fresh):
         model.reinitialise(torch.Generator().manual_seed(seed_at(seed, "head", head)), model.heads[head])
     tokenizer = Tokenizer.from_folder(folder)
-    _check_vocabulary(tokenizer, family, folder)
+    _check_vocabulary(tokenizer, family, str(folder))
     task = read_json(folder / TASK_FILE).get("task", {}) if (folder / TASK_FILE).is_file() else {}
     return Checkpoint(model.eval(), tokenizer, labels, task, frozenset(stored), fresh, folder)
 
@@ -101,7 +103,9 @@ def create(family: str, tokenizer: Tokenizer, config: Mapping[str, Any], heads: 
     unknown = [f"{key} is not a key of a {family} configuration" for key in values if key not in kind.__dataclass_fields__]
     if unknown:
         raise CheckpointError(f"a new {family} model cannot be made", unknown)
-    model = kind.from_config(values, f"the configuration of a new {family} model").build_model(heads or {})
+    built = kind.from_config(values, f"the configuration of a new {family} model")
+    _check_vocabulary(tokenizer, built, f"the tokenizer of a new {family} model")
+    model = built.build_model(heads or {})
     model.reinitialise(torch.Generator().manual_seed(seed_at(seed, "model")))
     return Checkpoint(model.eval(), tokenizer, fresh_heads=frozenset(heads or {}))
 
@@ -114,9 +118,9 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     """
     family, heads = checkpoint.model.family, list(checkpoint.model.heads)
     config = {"architectures": [_architecture(family, heads)], **family.to_config(), "torch_dtype": "float32"}
-    if checkpoint.labels:
-        config["id2label"] = {str(number): label for number, label in enumerate(checkpoint.labels)}
-        config["label2id"] = {label: number for number, label in enumerate(checkpoint.labels)}
+    if labels := _label_names(checkpoint):
+        config["id2label"] = {str(number): label for number, label in enumerate(labels)}
+        config["label2id"] = {label: number for number, label in enumerate(labels)}
     if problem := checkpoint.task.get("problem_type"):
         config["problem_type"] = problem
     with written_whole(folder) as draft:
@@ -128,45 +132,58 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def published_weights(model: Model) -> dict[str, Tensor]:
-    """A model's weights under the names of `transformers`."""
-    family, heads = model.family, list(model.heads)
-    table = family.table(heads)
-    named = {table.theirs(name): weight for name, weight in model.state_dict().items()}
-    assert None not in named, "a weight without a rule: the family's table is incomplete"
-    full = {name: weight for name, weight in named.items() if name is not None}
-    return full if heads else {name.removeprefix(f"{family.base}."): weight for name, weight in full.items()}
+    """A model's weights under the names of `transformers`.
+
+    Raises:
+        CheckpointError: Two of its heads have the same published names and different weights.
+    """
+    family = model.family
+    table = family.table(list(model.heads))
+    named: dict[str, Tensor] = {}
+    for ours, weight in model.state_dict().items():
+        theirs = table.theirs(ours)
+        assert theirs is not None, f"{ours} has no rule: the family's table is incomplete"
+        if theirs in named and not torch.equal(named[theirs], weight):
+            raise CheckpointError(f"the heads {', '.join(model.heads)} cannot be in one folder: more than one of them is stored as {theirs}")
+        named[theirs] = weight
+    bare = all(name.startswith(f"{family.base}.") for name in named)
+    return {name.removeprefix(f"{family.base}."): weight for name, weight in named.items()} if bare else named
 
 
 def _family(config: Mapping[str, Any], folder: Path) -> Family:
-    model_type = config.get("model_type")
+    file, model_type = folder / "config.json", config.get("model_type")
     if model_type is None:
-        raise CheckpointError(f'{folder / "config.json"} has no model_type; known: {", ".join(families)}. Add, for instance, "model_type": "bert"')
-    return families[str(model_type)].from_config(config, str(folder / "config.json"))
+        raise CheckpointError(f'{file} has no model_type; known: {", ".join(families)}. Add, for instance, "model_type": "bert"')
+    if model_type not in list(families):
+        hint = nearest(str(model_type), families)
+        raise CheckpointError(f"{file} says that model_type is {model_type!r}, which is not built{hint}; built: {', '.join(families)}")
+    return families[str(model_type)].from_config(config, str(file))
 
 
 def _full_names(weights: Mapping[str, Tensor], family: Family) -> dict[str, Tensor]:
+    """The weights by their full present names; of a tied weight that is stored by the name of its copy alone, that copy is the weight."""
     full = with_base_prefix([modern_name(name) for name in weights], family.base)
-    return {full[modern_name(name)]: weight for name, weight in weights.items()}
+    named = {full[modern_name(name)]: weight for name, weight in weights.items()}
+    copies = {original: named[copy] for head in family.heads.values() for copy, original in head.weights.copies.items() if copy in named}
+    return {**copies, **named}
 
 
 def _stored_heads(family: Family, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> list[str]:
-    """Heads all of whose weights are there. Where two heads share names (`classifier`), the architecture decides."""
+    """Heads all of whose weights are there.
+
+    Where two heads share names (`classifier`), the architecture decides; where it does not, a head that is wholly part of another gives way to it.
+    """
     unknown = [name for name in weights if not _known(family, name)]
     if unknown:
         raise CheckpointError(
             f"{len(unknown)} weights do not belong to a {family.model_type} model: is model_type in config.json right?", sorted(unknown)
         )
-    architectures = [str(name) for name in config.get("architectures") or []]
-    stored: list[str] = []
-    for name, head in family.heads.items():
-        complete = all(_has(weights, theirs) for theirs in head.weights.rules.values())
-        rivals = [
-            other for other, rival in family.heads.items() if other != name and set(rival.weights.rules.values()) & set(head.weights.rules.values())
-        ]
-        contested = any(family.heads[rival].architecture in architectures for rival in rivals)
-        if complete and (head.architecture in architectures or not contested):
-            stored.append(name)
-    return stored
+    architectures = {str(name) for name in config.get("architectures") or []} - {family.base_architecture}
+    names = {head: set(known.weights.rules.values()) for head, known in family.heads.items()}
+    complete = [head for head in family.heads if all(_has(weights, name) for name in names[head])]
+    named = [head for head in complete if family.heads[head].architecture in architectures]
+    beaten = {head for head in complete for other in complete if names[head] < names[other] or (other in named and names[head] & names[other])}
+    return [head for head in complete if head in named or head not in beaten]
 
 
 def _has(weights: Mapping[str, Tensor], template: str) -> bool:
@@ -179,9 +196,10 @@ def _known(family: Family, name: str) -> bool:
     return name.startswith(pooler) or any(table.ours(name) is not None or table.ignores(name) for table in tables)
 
 
-def _same_size(family: Family, head: str, labels: int, weights: Mapping[str, Tensor]) -> bool:
+def _num_labels(family: Family, head: str, weights: Mapping[str, Tensor]) -> int:
+    """How many labels a stored head has; 0 where that is not a choice."""
     output = family.heads[head].weights.theirs("output.weight")
-    return not family.heads[head].labelled or head == "span" or output is None or weights[output].shape[0] == labels
+    return len(weights[output]) if family.heads[head].labelled and output is not None and weights[output].ndim else 0
 
 
 def _filled(family: Family, sizes: Mapping[str, int], fresh: frozenset[str], weights: Mapping[str, Tensor], folder: Path) -> Model:
@@ -202,26 +220,57 @@ def _filled(family: Family, sizes: Mapping[str, int], fresh: frozenset[str], wei
             problems.append(f"{theirs} has the shape {list(found.shape)}; config.json asks for {list(place.shape)}")
         else:
             state[name] = found.to(torch.float32)
+    problems += _surplus(family, weights, state)
+    problems += _untied(family.table([head for head in sizes if head not in fresh]), weights)
     if problems:
         raise CheckpointError(f"the weights in {folder} do not fit its config.json", problems)
     model.load_state_dict(state, assign=True)
     return model
 
 
-def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
-    names = config.get("id2label")
-    if not isinstance(names, dict):
+def _surplus(family: Family, weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    names = {theirs: family.weights.ours(theirs) for theirs in weights}
+    extra = [theirs for theirs, ours in names.items() if ours is not None and f"backbone.{ours}" not in state]
+    return [f"{theirs} is there; config.json describes a model without it" for theirs in sorted(extra)]
+
+
+def _untied(table: WeightTable, weights: Mapping[str, Tensor]) -> list[str]:
+    return [
+        f"{copy} differs from {original}; only models in which the two are one weight are built"
+        for copy, original in table.copies.items()
+        if copy in weights and original in weights and not torch.equal(weights[copy].float(), weights[original].float())
+    ]
+
+
+def _labels(config: Mapping[str, Any], count: int, folder: Path) -> tuple[str, ...]:
+    """The names of a stored head's labels; `transformers` leaves out names that nobody chose."""
+    numbers = [str(number) for number in range(count)]
+    names = config.get("id2label") or dict(zip(numbers, _unnamed(count), strict=True))
+    if not count:
         return ()
-    by_number: dict[int, str] = {int(number): str(label) for number, label in names.items()}
-    return tuple(by_number[number] for number in sorted(by_number))
+    if not isinstance(names, dict) or set(names) != set(numbers):
+        raise CheckpointError(f"{folder / 'config.json'}: id2label must name the {count} labels of the stored head, from 0 on; it is {names!r}")
+    return tuple(str(names[number]) for number in numbers)
+
+
+def _label_names(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The names of the labels of the head that the model has now, which may be another than the one it was opened with."""
+    weights, model = checkpoint.model.state_dict(), checkpoint.model
+    outputs = [weights.get(f"heads.{name}.output.weight") for name in model.heads if model.family.head(name).labelled]
+    count = max((len(output) for output in outputs if output is not None), default=0)
+    return checkpoint.labels if len(checkpoint.labels) == count else _unnamed(count)
+
+
+def _unnamed(count: int) -> tuple[str, ...]:
+    return tuple(f"LABEL_{number}" for number in range(count))
 
 
 def _architecture(family: Family, heads: Sequence[str]) -> str:
-    return family.heads[heads[0]].architecture if heads else family.base_architecture
+    return family.combined.get(frozenset(heads)) or (family.heads[heads[0]].architecture if heads else family.base_architecture)
 
 
-def _check_vocabulary(tokenizer: Tokenizer, family: Family, folder: Path) -> None:
+def _check_vocabulary(tokenizer: Tokenizer, family: Family, where: str) -> None:
     if tokenizer.vocabulary_size > family.vocab_size:
         raise CheckpointError(
-            f"the vocabulary in {folder} has {tokenizer.vocabulary_size} tokens and the model embeds {family.vocab_size}: they are not of one model"
+            f"the vocabulary in {where} has {tokenizer.vocabulary_size} tokens and the model embeds {family.vocab_size}: they are not of one model"
         )

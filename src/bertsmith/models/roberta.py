@@ -13,7 +13,7 @@ from torch import nn
 from bertsmith.checkpoint.weights import WeightTable
 from bertsmith.layers.embeddings import Embeddings, after_padding
 from bertsmith.layers.encoder import Encoder
-from bertsmith.layers.heads import DenseClassifier, SpanHead, TokenClassifier, VocabularyHead
+from bertsmith.layers.heads import DenseClassifier, Pooler, SpanHead, TokenClassifier, VocabularyHead
 from bertsmith.models.bert import Bert, encoder_weights
 from bertsmith.models.family import Head, families
 
@@ -36,6 +36,7 @@ class Roberta(Bert):
     base: ClassVar = "roberta"
     base_architecture: ClassVar = "RobertaModel"
     weights: ClassVar = encoder_weights("roberta")
+    combined: ClassVar = {}
 
     @property
     def max_length(self) -> int:
@@ -82,12 +83,18 @@ def _span(family: Roberta, _: Encoder, __: int) -> nn.Module:
     return SpanHead(family.hidden_size)
 
 
+def _pooler(family: Roberta, _: Encoder, __: int) -> nn.Module:
+    return Pooler(family.hidden_size)
+
+
 def _heads(architecture: str) -> dict[str, Head]:
     vocabulary: dict[str, Any] = {"dense.{}": "lm_head.dense.{}", "norm.{}": "lm_head.layer_norm.{}", "bias": "lm_head.bias"}
     return {
         "mlm": Head(
             _vocabulary,
-            WeightTable(vocabulary, ignored=("lm_head.decoder.weight", "lm_head.decoder.bias")),
+            WeightTable(
+                vocabulary, copies={"lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight", "lm_head.decoder.bias": "lm_head.bias"}
+            ),
             f"{architecture}ForMaskedLM",
             labelled=False,
         ),
@@ -97,7 +104,8 @@ def _heads(architecture: str) -> dict[str, Head]:
             f"{architecture}ForSequenceClassification",
         ),
         "tagging": Head(_tagger, WeightTable({"output.{}": "classifier.{}"}), f"{architecture}ForTokenClassification"),
-        "span": Head(_span, WeightTable({"output.{}": "qa_outputs.{}"}), f"{architecture}ForQuestionAnswering"),
+        "span": Head(_span, WeightTable({"output.{}": "qa_outputs.{}"}), f"{architecture}ForQuestionAnswering", labelled=False),
+        "pooler": Head(_pooler, WeightTable({"dense.{}": "roberta.pooler.dense.{}"}), f"{architecture}Model", labelled=False),
     }
 
 
