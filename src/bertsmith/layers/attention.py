@@ -32,13 +32,21 @@ def attend(
     Returns:
         The weighted values, the heads joined.
     """
-    joined = [group.join(_attend(group, query, key, value, dropout)) for group in layout.groups]
+    sizes = [group.rows for group in layout.groups]
+    parts = zip(layout.groups, query.split(sizes), key.split(sizes), value.split(sizes), strict=True)
+    joined = [group.join(_attend(group, group.split(q), group.split(k), group.split(v), dropout)) for group, q, k, v in parts]
     return joined[0] if len(joined) == 1 else torch.cat(joined)
 
 
 def _attend(group: Group, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
     mask = None if group.mask is None else group.mask[:, None, None, :]
-    return F.scaled_dot_product_attention(group.split(query), group.split(key), group.split(value), attn_mask=mask, dropout_p=dropout)
+    if dropout == 0 or query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+    # With dropout, PyTorch's own attention on a CPU goes step by step as well, and through more steps than these.
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return F.dropout(scores.softmax(-1), dropout) @ value
 
 
 class SelfAttention(nn.Module):

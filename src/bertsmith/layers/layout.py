@@ -1,58 +1,58 @@
 """How a batch lies in memory while the encoder computes: without its padding.
 
 Outside, a batch is a rectangle `(batch, length)` with an attention mask. Inside, only the real tokens exist, one row each, `(tokens, hidden)`; linear
-layers, norms and activations never see padding. Attention alone needs to know which tokens belong together: sequences are put in order of length,
-so that those of the same length lie side by side and are attended to in one call, without a mask.
+layers, norms and activations never see padding. Attention alone needs to know which tokens belong together: sequences are put in order of length, so
+that those of nearly the same length lie side by side and are attended to in one call.
 
 ::
 
-    a b c d          packed: e f | g h | a b c d
-    e f . .    ──▶   groups: 2 sequences of length 2, 1 of length 4
-    g h . .
+    a b c d          packed: e f | g h i | a b c d
+    e f . .    ──▶   groups: 1 sequence of length 2, 2 of length 4 (one of them with one place masked)
+    g h i .
 
-On a GPU many small calls cost more than the padding they save; there, `Layout.of(mask, one_group=True)` makes one padded, masked group.
+How unlike the lengths in a group may be is a trade between padding and the number of calls. On a GPU many small calls cost more than any padding they
+save; there, `Layout.of(mask, one_group=True)` makes one group of all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+SPARE = 8
+"""A group takes sequences that are shorter than its longest by at most one part in so many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Sequences that one attention call handles.
+    """Sequences that one attention call handles. Their tokens lie side by side among the packed tokens.
 
     Attributes:
-        start: Row of its first token among the packed tokens.
+        rows: Tokens.
         count: Sequences.
         length: Tokens of the longest.
         mask: Which places of `(count, length)` hold a token; None where all do.
     """
 
-    start: int
+    rows: int
     count: int
     length: int
     mask: Bool[Tensor, "count length"] | None = None
 
-    def split(self, packed: Float[Tensor, "tokens heads size"]) -> Float[Tensor, "count heads length size"]:
-        """This group's tokens as a rectangle, heads before length; places without a token hold zeros."""
-        heads, size = packed.shape[1:]
-        if self.mask is None:
-            rows = packed[self.start : self.start + self.count * self.length]
-            return rows.view(self.count, self.length, heads, size).transpose(1, 2)
-        rectangle = packed.new_zeros(self.count, self.length, heads, size)
-        rectangle[self.mask] = packed
-        return rectangle.transpose(1, 2)
+    def split(self, packed: Float[Tensor, "rows heads size"]) -> Float[Tensor, "count heads length size"]:
+        """This group's tokens as a rectangle, heads before length; places without a token hold some other token's values."""
+        if self.mask is not None:
+            packed = packed[(self.mask.flatten().cumsum(0) - 1).clamp(min=0)]
+        return packed.view(self.count, self.length, *packed.shape[1:]).transpose(1, 2)
 
     def join(self, rectangle: Float[Tensor, "count heads length size"]) -> Float[Tensor, "rows hidden"]:
         """The reverse of `split`, heads joined into one row a token."""
-        joined = rectangle.transpose(1, 2).flatten(2)
-        return joined.flatten(0, 1) if self.mask is None else joined[self.mask]
+        joined = rectangle.transpose(1, 2).flatten(2).flatten(0, 1)
+        return joined if self.mask is None else joined[self.mask.flatten()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +94,15 @@ class Layout:
             one_group = attention_mask.device.type != "cpu"
         if all(size == length for size in sizes):
             firsts = torch.arange(0, batch * length, length, device=kept.device)
-            return Layout(batch, length, None, firsts, (Group(0, batch, length),))
+            return Layout(batch, length, None, firsts, (Group(batch * length, batch, length),))
         places = kept.flatten().nonzero().squeeze(1)
         if one_group:
-            return Layout(batch, length, places, lengths.cumsum(0) - lengths, (Group(0, batch, length, kept),))
+            return Layout(batch, length, places, lengths.cumsum(0) - lengths, (Group(len(places), batch, length, kept),))
         order = torch.argsort(lengths, stable=True)
         rank = torch.argsort(order)
         places = places[torch.argsort(rank[places // length], stable=True)]
         ends = lengths[order].cumsum(0)
-        return Layout(batch, length, places, (ends - lengths[order])[rank], _groups(sorted(sizes)))
+        return Layout(batch, length, places, (ends - lengths[order])[rank], tuple(_groups(sorted(sizes))))
 
     def pack(self, padded: Shaped[Tensor, "batch length *rest"]) -> Shaped[Tensor, "tokens *rest"]:
         """The real tokens of a padded tensor, in the order of computation."""
@@ -131,14 +131,20 @@ class Layout:
         return places // self.length
 
 
-def _groups(sizes: list[int]) -> tuple[Group, ...]:
+def _groups(sizes: list[int]) -> Iterator[Group]:
+    """Groups of sequences of like length, from sorted lengths; made from the longest down, so that the waste is bounded by the longest."""
     groups: list[Group] = []
-    start = 0
-    for size, members in groupby(sizes):
-        count = len(list(members))
-        groups.append(Group(start, count, size))
-        start += count * size
-    return tuple(groups)
+    end = len(sizes)
+    while end:
+        longest = sizes[end - 1]
+        begin = end - 1
+        while begin and sizes[begin - 1] >= longest - longest // SPARE:
+            begin -= 1
+        members = torch.tensor(sizes[begin:end])
+        mask = None if sizes[begin] == longest else torch.arange(longest) < members[:, None]
+        groups.append(Group(int(members.sum()), end - begin, longest, mask))
+        end = begin
+    return reversed(groups)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from bertsmith.core.errors import DataError
 from bertsmith.core.types import IGNORED, Batch, Example, Features
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, Objective, objectives, pad, padded_inputs
@@ -82,9 +83,9 @@ class MaskedLanguageModel(Objective):
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer) -> Iterator[Features]:
         """Sequences of whole lines, and where their words begin."""
         room = self.max_length - tokenizer.num_special(pair=False)
-        documents = groupby(examples, key=lambda example: (example.file, example.get("document")))
-        for _, lines in documents:
-            yield from self._sequences((str(line["text"]) for line in lines), room, tokenizer)
+        problems: list[str] = []
+        for _, lines in groupby(_tokenised(examples, tokenizer), key=lambda line: (line[0].file, line[0].get("document"))):
+            yield from self._sequences(lines, room, tokenizer)
 
     def collate(self, rows: Sequence[Features], generators: Sequence[np.random.Generator], tokenizer: Tokenizer) -> Batch:
         """Hide tokens anew."""
@@ -102,10 +103,10 @@ class MaskedLanguageModel(Objective):
         scores: Tensor = model.heads["mlm"](model(batch).at(chosen))
         return {"mlm": F.cross_entropy(scores.float(), labels[chosen], reduction="sum")}
 
-    def _sequences(self, lines: Iterable[str], room: int, tokenizer: Tokenizer) -> Iterator[Features]:
+    def _sequences(self, lines: Iterable[tuple[Example, Pieces]], room: int, tokenizer: Tokenizer) -> Iterator[Features]:
         ids, starts = np.zeros(0, np.int32), np.zeros(0, np.bool_)
-        for text, pieces in _tokenised(lines, tokenizer):
-            line_starts = self._word_starts(text, pieces)
+        for example, pieces in lines:
+            line_starts = self._word_starts(str(example["text"]), pieces)
             if len(ids) and len(ids) + len(line_starts) > room:
                 yield _framed(ids, starts, tokenizer)
                 ids, starts = ids[:0], starts[:0]
@@ -132,7 +133,7 @@ class MaskedLanguageModel(Objective):
         fate = generator.random(len(ids))
         ids[hidden & (fate < 0.8)] = tokenizer.mask_id
         replaced = hidden & (fate >= 0.8) & (fate < 0.9)
-        ids[replaced] = generator.integers(tokenizer.vocabulary_size, size=int(replaced.sum()))
+        ids[replaced] = _random_ids(int(replaced.sum()), generator, tokenizer)
         return ids, labels
 
 
@@ -145,8 +146,9 @@ def choose(
 ) -> Bool[np.ndarray, " tokens"]:
     """Choose the tokens to hide: whole units, `rate` of all tokens to the nearest whole number, at least one.
 
-    Units are tried in random order and taken while they fit into what is left of the budget. Where every unit that is left is too long, the shortest
-    is taken if that comes closer to the budget than leaving it.
+    Units are tried in random order and taken while they fit into what is left of the budget; one of several words that does not fit, or meets a word
+    that is hidden already, is taken with fewer. Where every word that is left is too long, the shortest is taken if that comes closer to the budget
+    than leaving it.
 
     Args:
         starts: Where a word begins; a special token ends the word before it.
@@ -169,31 +171,35 @@ def choose(
     if not maskable:
         return hidden
     budget = max(1, round(rate * maskable))
-    begins = np.flatnonzero((starts | np.r_[True, special[:-1]]) & ~special)
-    ends = np.r_[begins[1:], len(starts)]
-    ends = np.array([begin + np.argmax(np.r_[special[begin:end], True]) for begin, end in zip(begins, ends, strict=True)])
-    lengths = generator.choice(len(ngram_shares), size=len(begins), p=ngram_shares) + 1 if len(ngram_shares) > 1 else np.ones(len(begins), np.int64)
+    words = _words(starts, special)
+    most = generator.choice(len(ngram_shares), size=len(words), p=ngram_shares) + 1 if len(ngram_shares) > 1 else np.ones(len(words), np.int64)
     skipped: list[tuple[int, int]] = []
-    for first in generator.permutation(len(begins)):
-        begin, end = begins[first], ends[_last_joined(begins, ends, first, int(lengths[first]))]
-        if hidden[begin:end].any():
-            continue
-        if end - begin <= budget:
-            hidden[begin:end] = True
-            budget -= end - begin
-        else:
-            skipped.append((int(begins[first]), int(ends[first])))
+    for first in generator.permutation(len(words)).tolist():
+        begin, end = words[first][0], _end_of_unit(words[first : first + int(most[first])], hidden, budget)
+        if end == begin:
+            skipped.append(words[first])
+        hidden[begin:end] = True
+        budget -= end - begin
         if not budget:
             return hidden
     return _closest(hidden, skipped, budget)
 
 
-def _last_joined(begins: np.ndarray, ends: np.ndarray, first: int, words: int) -> int:
-    """The last of up to `words` words that follow one another without a special token between them."""
-    last = first
-    while last + 1 < len(begins) and last + 1 < first + words and ends[last] == begins[last + 1]:
-        last += 1
-    return last
+def _words(starts: np.ndarray, special: np.ndarray) -> list[tuple[int, int]]:
+    """Where every word begins and ends; a special token ends the word before it."""
+    begins = np.flatnonzero((starts | np.r_[True, special[:-1]]) & ~special)
+    stops = np.flatnonzero(np.r_[starts | special, True])
+    return list(zip(begins.tolist(), stops[np.searchsorted(stops, begins, side="right")].tolist(), strict=True))
+
+
+def _end_of_unit(words: Sequence[tuple[int, int]], hidden: np.ndarray, budget: int) -> int:
+    """Where those words end that follow one another without a gap, are not hidden yet and fit into the budget; the first one's beginning if none do."""
+    end = words[0][0]
+    for begin, last in words:
+        if begin != end or hidden[begin] or last - words[0][0] > budget:
+            break
+        end = last
+    return end
 
 
 def _closest(hidden: np.ndarray, skipped: Sequence[tuple[int, int]], budget: int) -> np.ndarray:
@@ -207,15 +213,27 @@ def _closest(hidden: np.ndarray, skipped: Sequence[tuple[int, int]], budget: int
     return hidden
 
 
-def _tokenised(lines: Iterable[str], tokenizer: Tokenizer) -> Iterator[tuple[str, Pieces]]:
-    chunk: list[str] = []
+def _random_ids(count: int, generator: np.random.Generator, tokenizer: Tokenizer) -> np.ndarray:
+    """Ids of any tokens but special ones: RoBERTa would take a padding token for padding."""
+    special = sorted(tokenizer.special_ids)
+    drawn = generator.integers(tokenizer.vocabulary_size - len(special), size=count)
+    for number in special:
+        drawn[drawn >= number] += 1
+    return drawn
+
+
+def _texts(lines: Iterable[Example], problems: list[str]) -> Iterator[str]:
     for line in lines:
-        chunk.append(line)
-        if len(chunk) == CHUNK:
-            yield from zip(chunk, tokenizer.pieces_many(chunk), strict=True)
-            chunk = []
-    if chunk:
-        yield from zip(chunk, tokenizer.pieces_many(chunk), strict=True)
+        if line.get("text") is None:
+            problems.append(f"{line.where}: no text")
+        else:
+            yield str(line["text"])
+
+
+def _tokenised(examples: Iterable[Example], tokenizer: Tokenizer) -> Iterator[tuple[Example, Pieces]]:
+    remaining = iter(examples)
+    while chunk := list(islice(remaining, CHUNK)):
+        yield from zip(chunk, tokenizer.pieces_many([str(example["text"]) for example in chunk]), strict=True)
 
 
 def _last_start(starts: np.ndarray, room: int) -> int:

@@ -84,7 +84,7 @@ class MultiLabel(SentenceTask):
         """Micro and macro F1 and the share of examples with exactly the right labels, 0-1."""
         from bertsmith.metrics.multi_label import multi_label_scores
 
-        return multi_label_scores(np.stack([row["label"] for row in rows]).astype(np.int64), _probabilities(scores), threshold=self.threshold)
+        return multi_label_scores(np.stack([row["label"] for row in rows]) > 0, _probabilities(scores), threshold=self.threshold)
 
     def correct(self, scores: Scores, rows: Sequence[Features]) -> np.ndarray:
         """1 where exactly the right labels are given."""
