@@ -84,8 +84,11 @@ class MaskedLanguageModel(Objective):
         """Sequences of whole lines, and where their words begin."""
         room = self.max_length - tokenizer.num_special(pair=False)
         problems: list[str] = []
-        for _, lines in groupby(_tokenised(examples, tokenizer), key=lambda line: (line[0].file, line[0].get("document"))):
+        tokenised = _tokenised(_with_text(examples, problems), tokenizer)
+        for _, lines in groupby(tokenised, key=lambda line: (line[0].file, line[0].get("document"))):
             yield from self._sequences(lines, room, tokenizer)
+        if problems:
+            raise DataError(f"{len(problems)} examples cannot be used for the objective {self.name!r}", problems)
 
     def collate(self, rows: Sequence[Features], generators: Sequence[np.random.Generator], tokenizer: Tokenizer) -> Batch:
         """Hide tokens anew."""
@@ -193,7 +196,7 @@ def _words(starts: np.ndarray, special: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _end_of_unit(words: Sequence[tuple[int, int]], hidden: np.ndarray, budget: int) -> int:
-    """Where those words end that follow one another without a gap, are not hidden yet and fit into the budget; the first one's beginning if none do."""
+    """Where those words end that follow one another without a gap, are free and fit into the budget; where the first begins if it does not."""
     end = words[0][0]
     for begin, last in words:
         if begin != end or hidden[begin] or last - words[0][0] > budget:
@@ -222,12 +225,12 @@ def _random_ids(count: int, generator: np.random.Generator, tokenizer: Tokenizer
     return drawn
 
 
-def _texts(lines: Iterable[Example], problems: list[str]) -> Iterator[str]:
-    for line in lines:
-        if line.get("text") is None:
-            problems.append(f"{line.where}: no text")
+def _with_text(examples: Iterable[Example], problems: list[str]) -> Iterator[Example]:
+    for example in examples:
+        if example.get("text") is None:
+            problems.append(f"{example.where}: no text")
         else:
-            yield str(line["text"])
+            yield example
 
 
 def _tokenised(examples: Iterable[Example], tokenizer: Tokenizer) -> Iterator[tuple[Example, Pieces]]:
