@@ -210,7 +210,7 @@ def _closest(hidden: np.ndarray, skipped: Sequence[tuple[int, int]], budget: int
     free = [(end - begin, begin, end) for begin, end in skipped if not hidden[begin:end].any()]
     nothing_yet = not hidden.any()
     if free:
-        length, begin, end = min(free)
+        length, begin, end = min(free, key=lambda unit: unit[0])
         if nothing_yet or length - budget < budget:
             hidden[begin:end] = True
     return hidden
