@@ -17,7 +17,7 @@ looked up for every token by its offset, so that nothing depends on how a tokeni
 """
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 from itertools import accumulate
@@ -33,6 +33,10 @@ Segmenter = Callable[[str], Sequence[str]]
 segmenters: Registry[Segmenter] = Registry("segmenter", "bertsmith.text")
 
 SPACE, LETTER, HAN, SYMBOL, EXTENDING = range(5)
+KIND_OF_CATEGORY: Mapping[str, int] = {
+    **dict.fromkeys(("Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "Nl", "No"), LETTER),
+    **dict.fromkeys(("Mn", "Mc", "Me", "Cc", "Cf"), EXTENDING),
+}
 HAN_RANGES = (
     (0x3005, 0x3006),
     (0x3007, 0x3008),
@@ -157,18 +161,11 @@ def _simplified_forms() -> dict[int, str]:
 def _kind_of_code() -> UInt8[np.ndarray, " codes"]:
     """The kind of every code point, `(0x110000,)`."""
     kinds = np.full(0x110000, SYMBOL, dtype=np.uint8)
-    kinds[:0x20000] = [_kind(chr(code)) for code in range(0x20000)]
+    characters = [chr(code) for code in range(0x20000)]
+    kinds[: len(characters)] = [KIND_OF_CATEGORY.get(unicodedata.category(character), SYMBOL) for character in characters]
+    kinds[[code for code, character in enumerate(characters) if character.isspace()]] = SPACE
     for start, end in HAN_RANGES:
         kinds[start:end] = HAN
     kinds[slice(*SKIN_TONES)] = EXTENDING
     kinds[slice(*TAGS_AND_SELECTORS)] = EXTENDING
     return kinds
-
-
-def _kind(character: str) -> int:
-    if character.isspace():
-        return SPACE
-    category = unicodedata.category(character)
-    if category[0] == "M" or category in {"Cc", "Cf"}:
-        return EXTENDING
-    return LETTER if category[0] in "LN" else SYMBOL
