@@ -1,0 +1,1 @@
+"""What the data doctor looks at, one file a subject."""

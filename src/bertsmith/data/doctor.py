@@ -1,0 +1,145 @@
+"""The data doctor: what one should know about labelled data before training on it.
+
+It reads every row and says what it finds, with file and line and what to do about it: labels that are missing, unknown or alike, rows that are there
+twice or in train and test, text that was read in the wrong encoding, texts that will be cut, tokens that the vocabulary lacks, labels that look
+wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from bertsmith.core.errors import DataError
+from bertsmith.core.types import Example
+from bertsmith.data.checks.duplicates import check_duplicates
+from bertsmith.data.checks.finding import Finding, Patient, percent, plural
+from bertsmith.data.checks.labels import check_labels
+from bertsmith.data.checks.lengths import CutsTokens, check_lengths, measure
+from bertsmith.data.checks.suspects import check_suspects
+from bertsmith.data.checks.texts import check_texts
+from bertsmith.data.dataset import Dataset
+
+SEVERITIES = ("error", "warning", "note")
+
+SHOWN_LABELS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        splits: For each split its `rows`, `labels` (counts by name), `characters` and, with a tokenizer, `tokens` and `unknown_rate`.
+        findings: The worst first.
+    """
+
+    splits: Mapping[str, Mapping[str, Any]]
+    findings: tuple[Finding, ...]
+
+    def of(self, severity: str) -> list[Finding]:
+        """The findings of one severity: `error`, `warning` or `note`."""
+        return [finding for finding in self.findings if finding.severity == severity]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"splits": {name: dict(facts) for name, facts in self.splits.items()}, "findings": [asdict(finding) for finding in self.findings]}
+
+    def lines(self) -> list[str]:
+        """As plain text."""
+        counts = ", ".join(plural(len(self.of(severity)), severity) for severity in SEVERITIES)
+        blocks = [["", *finding.lines()] for finding in self.findings]
+        return [*(_described(name, facts) for name, facts in self.splits.items()), counts, *(line for block in blocks for line in block)]
+
+
+def examine(
+    train: Sequence[Example],
+    valid: Sequence[Example] | None = None,
+    test: Sequence[Example] | None = None,
+    *,
+    task: str | None = None,
+    tokenizer: CutsTokens | None = None,
+    max_length: int = 512,
+) -> Report:
+    """Examine labelled data.
+
+    Args:
+        train: The rows to train on. A `Dataset` also brings what was skipped and dropped in reading it.
+        valid: The rows to choose checkpoints by.
+        test: The rows to score.
+        task: The task's name; `multi_label` and `regression` have labels of their own kind.
+        tokenizer: The model's, for lengths in tokens and for what it cannot write.
+        max_length: Tokens that will be kept of a row.
+
+    Returns:
+        The report; the same for the same data.
+
+    Raises:
+        DataError: `train` has no rows.
+
+    Example:
+        >>> report = examine(Dataset.of([{"text": "好", "label": "1"}, {"text": "好", "label": "0"}]))
+        >>> [finding.code for finding in report.findings]
+        ['conflicting_duplicates', 'duplicates', 'rare_labels']
+    """
+    if not len(train):
+        raise DataError("there is nothing to examine: train has no rows")
+    given = {name: rows for name, rows in (("train", train), ("valid", valid), ("test", test)) if rows is not None}
+    patient = Patient({name: _located(name, rows) for name, rows in given.items()}, task)
+    lengths = {name: measure(rows, tokenizer) for name, rows in patient.splits.items()}
+    findings = [
+        *(finding for name, rows in given.items() for finding in _reading(name, rows)),
+        *check_labels(patient),
+        *check_duplicates(patient),
+        *check_texts(patient),
+        *check_lengths(patient, lengths, max_length),
+        *check_suspects(patient),
+    ]
+    facts = {
+        name: {
+            "rows": len(rows),
+            "labels": dict(Counter(label for row in rows for label in patient.labels(row)).most_common()),
+            **lengths[name].summary(max_length),
+        }
+        for name, rows in patient.splits.items()
+    }
+    return Report(facts, tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))))
+
+
+def _located(name: str, rows: Sequence[Example]) -> list[Example]:
+    """Rows that all know where they stand: those that came from Python by their number."""
+    return [row if row.line else replace(row, file=row.file or name, line=number) for number, row in enumerate(rows, 1)]
+
+
+def _reading(name: str, rows: Sequence[Example]) -> Iterator[Finding]:
+    if not isinstance(rows, Dataset):
+        return
+    if rows.problems:
+        message = f"{plural(len(rows.problems), 'line')} of {name} could not be read"
+        yield Finding(
+            "bad_lines",
+            "error",
+            message,
+            len(rows.problems),
+            tuple(map(str, rows.problems)),
+            "mend them; in training they are an error unless they are skipped",
+        )
+    if rows.dropped_rows:
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in rows.dropped.items())
+        message = f"{plural(len(rows.dropped_rows), 'row')} of {name} left out in reading: {reasons}"
+        yield Finding("dropped_rows", "note", message, len(rows.dropped_rows), tuple(map(str, rows.dropped_rows)))
+
+
+def _described(name: str, facts: Mapping[str, Any]) -> str:
+    labels = list(facts["labels"].items())
+    total = sum(facts["labels"].values())
+    told = ", ".join(f"{label} {count:,} ({percent(count, total)})" for label, count in labels[:SHOWN_LABELS])
+    more = f" and {len(labels) - SHOWN_LABELS} more" if len(labels) > SHOWN_LABELS else ""
+    lengths = [f"{unit}: {_spread(facts[unit])}" for unit in ("characters", "tokens") if unit in facts]
+    return "; ".join([f"{name}: {plural(facts['rows'], 'row')}", *([f"labels {told}{more}"] if labels else []), *lengths])
+
+
+def _spread(lengths: Mapping[str, int]) -> str:
+    return f"median {lengths['median']}, 95th percentile {lengths['p95']}, longest {lengths['max']}"
