@@ -87,6 +87,10 @@ class Registry(Generic[Thing]):
         if self._imported:
             return
         self._imported = True
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__, f"{self.package}."):
-            importlib.import_module(module.name)
+        try:
+            package = importlib.import_module(self.package)
+            for module in pkgutil.iter_modules(package.__path__, f"{self.package}."):
+                importlib.import_module(module.name)
+        except BaseException:
+            self._imported = False  # half a registry must not pass for a whole one
+            raise
