@@ -123,7 +123,9 @@ class Layout:
             return places
         inverse = self.tokens.new_full((self.batch * self.length,), -1)
         inverse[self.tokens] = torch.arange(len(self.tokens), device=inverse.device)
-        return inverse[places]
+        rows = inverse[places]
+        assert bool((rows >= 0).all()), "padding was chosen, and padding has no row"
+        return rows
 
     def sequence_of_rows(self) -> Int[Tensor, " tokens"]:
         """For every packed row, the number of its sequence in the batch."""
