@@ -33,12 +33,12 @@ def locate(name: str) -> Path:
     if name.startswith("builtin:"):
         return _builtin(name.removeprefix("builtin:"))
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return folder
-    if folder.exists():
+    if name and folder.exists():
         raise CheckpointError(f"{name} is a file; a model is a folder with config.json, the weights and the tokenizer's files")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?|[\w-]+", name):
-        raise CheckpointError(f"no folder {name}")
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?|\w[\w-]*", name):
+        raise CheckpointError(f"there is no folder {name!r}")
     return _from_hub(name)
 
 
@@ -51,12 +51,12 @@ def _builtin(name: str) -> Path:
 
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     repository, _, revision = name.partition("@")
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=FILES))
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, HFValidationError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
             f"there is no folder {name!r}, and the Hub did not give a model of that name ({type(error).__name__}: {reason}). "
