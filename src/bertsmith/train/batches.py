@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -19,7 +18,7 @@ from bertsmith.train.options import DEFAULT_BATCH_SIZE, TrainOptions
 POOL = 50
 """Batches within which sequences of like length are looked for."""
 
-Indices = Int[np.ndarray[Any, Any], " rows"]
+Indices = Int[np.ndarray, " _"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Step:
     last_of_epoch: bool
 
 
-def epoch_batches(lengths: Int[np.ndarray[Any, Any], " rows"], options: TrainOptions, seed: int, epoch: int) -> list[Indices]:
+def epoch_batches(lengths: Int[np.ndarray, " _"], options: TrainOptions, seed: int, epoch: int) -> list[Indices]:
     """All batches of an epoch; every sequence is in exactly one.
 
     Example:

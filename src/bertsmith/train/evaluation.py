@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +33,7 @@ class Evaluation:
     """
 
     metrics: dict[str, float]
-    scores: np.ndarray[Any, Any] | None = None
+    scores: np.ndarray | None = None
 
 
 def evaluate(
@@ -69,15 +68,15 @@ def evaluate(
         model.train(was_training)
 
 
-def _batches(objective: Objective, rows: FeatureStore, tokenizer: Tokenizer, seed: int) -> Iterator[tuple[np.ndarray[Any, Any], Batch]]:
+def _batches(objective: Objective, rows: FeatureStore, tokenizer: Tokenizer, seed: int) -> Iterator[tuple[np.ndarray, Batch]]:
     order = np.argsort(rows.lengths, kind="stable")
     for run in within_budget(order, rows.lengths, PASS_TOKENS):
         generators = [generator_at(seed, "evaluate", int(row)) for row in run]
         yield run, objective.collate([rows[int(row)] for row in run], generators, tokenizer)
 
 
-def _task(model: Model, task: Task, rows: FeatureStore, batches: Iterator[tuple[np.ndarray[Any, Any], Batch]]) -> Evaluation:
-    parts: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+def _task(model: Model, task: Task, rows: FeatureStore, batches: Iterator[tuple[np.ndarray, Batch]]) -> Evaluation:
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
     for run, batch in batches:
         parts.append((run, task.scores(model, batch.to(model.device)).float().cpu().numpy()))
     scores = np.concatenate([part for _, part in parts])
@@ -86,7 +85,7 @@ def _task(model: Model, task: Task, rows: FeatureStore, batches: Iterator[tuple[
     return Evaluation(task.metrics(scores, features), scores)
 
 
-def _objective(model: Model, objective: Objective, batches: Iterator[tuple[np.ndarray[Any, Any], Batch]]) -> Evaluation:
+def _objective(model: Model, objective: Objective, batches: Iterator[tuple[np.ndarray, Batch]]) -> Evaluation:
     total: dict[str, Loss] = {}
     for _, batch in batches:
         for name, loss in objective.loss(model, batch.to(model.device)).items():

@@ -228,7 +228,7 @@ class Training:
             self.accelerator.backward(loss)
         return {name: float(term.detach()) for name, term in terms.items()}
 
-    def _collate(self, step: Step, run: np.ndarray[Any, Any]) -> Batch:
+    def _collate(self, step: Step, run: np.ndarray) -> Batch:
         generators = [generator_at(self.seed, "collate", step.epoch, int(row)) for row in run]
         return self.objective.collate([self.rows[int(row)] for row in run], generators, self.tokenizer).to(self.accelerator.device)
 
