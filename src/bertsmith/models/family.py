@@ -28,12 +28,13 @@ families: Registry[type[Family]] = Registry("model family", "bertsmith.models")
 """Families by the `model_type` of their `config.json`."""
 
 DESCRIPTIVE = frozenset(
-    "_name_or_path adapters add_pooling_layer architectures attn_implementation bad_words_ids bos_token_id chunk_size_feed_forward directionality "
-    "do_sample dtype early_stopping eos_token_id finetuning_task gradient_checkpointing id2label label2id language layer_norm_type max_length "
-    "num_labels output_attentions output_hidden_states output_past pad_token_id pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers "
-    "pooler_size_per_head pooler_type prefix problem_type return_dict sep_token_id cls_token_id task_specific_params tokenizer_class torch_dtype "
-    "torchscript transformers_version use_cache vocab_type _attn_implementation_autoset use_return_dict summary_type license "
-    "num_beams num_beam_groups temperature top_k top_p typical_p repetition_penalty length_penalty diversity_penalty num_return_sequences".split()
+    "_name_or_path _num_labels adapters add_pooling_layer architectures attn_implementation bad_words_ids bos_token_id chunk_size_feed_forward "
+    "directionality do_sample dtype early_stopping eos_token_id finetuning_task gradient_checkpointing id2label label2id language "
+    "layer_norm_type max_length num_labels output_attentions output_hidden_states output_past pad_token_id pooler_fc_size "
+    "pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type prefix problem_type return_dict sep_token_id cls_token_id "
+    "task_specific_params tokenizer_class torch_dtype torchscript transformers_version use_cache vocab_type _attn_implementation_autoset "
+    "use_return_dict summary_type license num_beams num_beam_groups temperature top_k top_p typical_p repetition_penalty length_penalty "
+    "diversity_penalty num_return_sequences".split()
 )
 """Keys of a `config.json` that change nothing of what an encoder computes."""
 
@@ -185,13 +186,14 @@ class Family(ABC):
 
     def impossible(self) -> Iterator[str]:
         """Everything in this configuration that cannot be built, one line each."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            least = 0 if field.name.endswith("_id") else 1
-            if isinstance(value, int) and not isinstance(value, bool) and value < least:
-                yield f"{field.name} is {value}; it must be at least {least}"
-            if isinstance(value, float) and not 0 <= value <= 1:
-                yield f"{field.name} is {value}; it must be between 0 and 1"
+        hints = get_type_hints(type(self))
+        for name in (field.name for field in dataclasses.fields(self)):
+            value, hint = getattr(self, name), hints[name]
+            least = 0 if name.endswith("_id") else 1
+            if hint is int and value < least:
+                yield f"{name} is {value}; it must be at least {least}"
+            if (hint is float or float in get_args(hint)) and value is not None and not 0 <= value <= 1:
+                yield f"{name} is {value}; it must be between 0 and 1"
         activation = getattr(self, "hidden_act", "gelu")
         if activation not in ACTIVATIONS:
             yield f"hidden_act is {activation!r}; known: {', '.join(ACTIVATIONS)}"
