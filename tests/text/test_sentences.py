@@ -14,6 +14,8 @@ CASES = {
     "brackets": ["他走了（真的。）", "她没有。"],
     "straight quotes that close": ['他说："走吧。"', "她没有走。"],
     "straight quotes that open": ["他走了。", '"真的？"', "她问。"],
+    "straight quotes around two sentences": ['他说："走吧。', '快点。"', "她没有走。"],
+    "a straight quote too many": ['屏幕15"。\n', '他说："走吧。"', "好。"],
     "ellipsis": ["他走了……", "她没有。"],
     "marks in a row": ["什么？！", "真的！！！", "好。"],
     "half-width marks in chinese": ["不错.", "下次再来!", "好吗?", "好"],

@@ -79,12 +79,10 @@ def test_longest_first_takes_from_the_longer(first: int, second: int, budget: in
     assert sum(kept) == min(budget, first + second)
     assert kept[0] <= first
     assert kept[1] <= second
-    if kept[0] < first and kept[1] < second:
-        assert abs(kept[0] - kept[1]) <= 1
-    elif kept[0] < first:
-        assert kept[0] >= kept[1]
-    elif kept[1] < second:
-        assert kept[1] >= kept[0]
+    if kept[0] < first:  # one token more or less is a matter of rounding
+        assert kept[0] >= kept[1] - 1
+    if kept[1] < second:
+        assert kept[1] >= kept[0] - 1
 
 
 @given(st.text(alphabet="我爱北京e ", max_size=30), st.none() | st.text(alphabet="我爱北京e ", max_size=30), st.integers(3, 40))
@@ -253,6 +251,20 @@ def test_xlm_roberta(shared_data: Path, tmp_path: Path) -> None:
                 assert "token_type_ids" not in expected
     assert not any(row.token_type_ids.any() for row in ours.encode_many(texts, texts))
     assert (ours.cls_id, ours.pad_id, ours.sep_id, ours.unknown_id, ours.mask_id) == (0, 1, 2, 3, theirs.mask_token_id)
+
+
+def test_a_pipeline_that_is_not_quite_berts_is_saved_as_it_is(tmp_path: Path) -> None:
+    Tokenizer.from_tokens(WORDS).save(tmp_path)
+    parts = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    parts["model"]["max_input_chars_per_word"] = 3
+    write(tmp_path, tokenizer__json=parts)
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    tokenizer.save(tmp_path / "saved")
+    write(tmp_path / "saved", config__json={"model_type": "bert"})
+    opened = AutoTokenizer.from_pretrained(tmp_path / "saved")("我 bert", "我")
+    encoding = tokenizer.encode("我 bert", "我")
+    assert (encoding.input_ids.tolist(), encoding.token_type_ids.tolist()) == (opened["input_ids"], opened["token_type_ids"])
+    assert encoding.tokens == ["[CLS]", "我", "[UNK]", "[SEP]", "我", "[SEP]"]
 
 
 def test_a_byte_level_mask_takes_its_space_along(tmp_path: Path) -> None:

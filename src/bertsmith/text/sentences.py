@@ -45,22 +45,18 @@ def split_sentences(text: str) -> list[str]:
         >>> split_sentences("Dr. Li paid $3.50. Why? Nobody knows.")
         ['Dr. Li paid $3.50. ', 'Why? ', 'Nobody knows.']
     """
-    places = [0]
+    places, quotes, counted = [0], 0, 0
     for match in CANDIDATE.finditer(text):
-        if match["english"] is None:
-            places.append(_chinese_end(text, match, places[-1]))
-        elif _ends(text, match):
+        quotes, counted = quotes + text.count('"', counted, match.start()), match.start()
+        if match["quote"] and quotes % 2 == 0:
+            places.append(match.start("quote"))  # a straight quote that opens belongs to what follows
+        elif not match["english"] or _ends(text, match):
             places.append(match.end())
+        if "\n" in match[0]:
+            quotes, counted = 0, match.end()
     if places[-1] < len(text):
         places.append(len(text))
     return [text[start:end] for start, end in pairwise(places)]
-
-
-def _chinese_end(text: str, match: re.Match[str], start: int) -> int:
-    """Where the sentence ends that a Chinese mark or a new line closes: a straight quote belongs to it only if it was opened in it."""
-    if match["quote"] and text.count('"', start, match.start()) % 2 == 0:
-        return match.start("quote")
-    return match.end()
 
 
 def _ends(text: str, match: re.Match[str]) -> bool:

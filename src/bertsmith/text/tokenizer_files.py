@@ -304,13 +304,17 @@ def _add_template(backend: tokenizers.Tokenizer, roles: Mapping[str, str]) -> No
 
 def _config(files: TokenizerFiles) -> dict[str, Any]:
     """`tokenizer_config.json`: a class that rebuilds exactly this pipeline, or else the one that takes `tokenizer.json` as it is."""
-    parts = json.loads(files.backend.to_str())
-    config: dict[str, Any] = {"tokenizer_class": VERBATIM_CLASSES[0]}
-    normalizer, splitter = parts["normalizer"] or {}, parts["pre_tokenizer"] or {}
-    if (parts["model"]["type"], normalizer.get("type"), splitter.get("type")) == ("WordPiece", "BertNormalizer", "BertPreTokenizer"):
-        config = {"tokenizer_class": "BertTokenizer", **{key: normalizer[name] for key, name in NORMALIZER_KEYS.items()}}
-    elif (parts["model"]["type"], splitter.get("type"), (parts["post_processor"] or {}).get("type")) == ("BPE", "ByteLevel", "RobertaProcessing"):
-        config = {"tokenizer_class": "RobertaTokenizer", "add_prefix_space": splitter["add_prefix_space"]}
-    if config["tokenizer_class"] != "BertTokenizer" and files.backend.encode("a", "a").type_ids[-1] == 0:
-        config["model_input_names"] = ["input_ids", "attention_mask"]
+    parts = {name: part or {} for name, part in json.loads(files.backend.to_str()).items()}
+    kinds = tuple(parts[name].get("type") for name in ("model", "normalizer", "pre_tokenizer"))
+    if kinds == ("WordPiece", "BertNormalizer", "BertPreTokenizer") and _is_plain_bert(files.backend, parts["model"]):
+        config = {"tokenizer_class": "BertTokenizer", **{key: parts["normalizer"][name] for key, name in NORMALIZER_KEYS.items()}}
+    elif kinds == ("BPE", None, "ByteLevel") and parts["post_processor"].get("type") == "RobertaProcessing":
+        config = {"tokenizer_class": "RobertaTokenizer", "add_prefix_space": parts["pre_tokenizer"]["add_prefix_space"]}
+    else:
+        segments = ["token_type_ids"] if 1 in files.backend.encode("", "a").type_ids else []
+        config = {"tokenizer_class": VERBATIM_CLASSES[0], "model_input_names": ["input_ids", *segments, "attention_mask"]}
     return {**config, **files.roles, **({"model_max_length": files.model_max_length} if files.model_max_length else {})}
+
+
+def _is_plain_bert(backend: tokenizers.Tokenizer, model: Mapping[str, Any]) -> bool:
+    return model["max_input_chars_per_word"] == 100 and backend.num_special_tokens_to_add(is_pair=True) == 3
