@@ -61,7 +61,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """
     for name in (WEIGHTS, PICKLED_WEIGHTS):
         if (folder / name).is_file():
-            return _read_file(folder / name)
+            return read_file(folder / name)
         if (folder / f"{name}.index.json").is_file():
             return _read_shards(folder, folder / f"{name}.index.json")
     found = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
@@ -81,11 +81,18 @@ def _read_shards(folder: Path, index: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{index} names {len(shards)} shards; {len(missing)} are not there: copy the whole folder again", missing)
     weights: dict[str, Tensor] = {}
     for shard in shards:
-        weights |= _read_file(folder / shard)
+        weights |= read_file(folder / shard)
     return weights
 
 
-def _read_file(file: Path) -> dict[str, Tensor]:
+def read_file(file: Path) -> dict[str, Tensor]:
+    """All tensors of one file, safetensors or a pickle of tensors alone.
+
+    Raises:
+        CheckpointError: The file is missing, cut off, or carries anything but tensors.
+    """
+    if not file.is_file():
+        raise CheckpointError(f"{file} is missing: copy the whole folder again")
     if file.suffix == ".safetensors":
         try:
             return load_file(file)

@@ -6,17 +6,18 @@ Adapters are read and written in the format of `peft`, so that they can be excha
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bertsmith.checkpoint.folder import read_json, write_json, written_whole
+from bertsmith.checkpoint.folder import read_file, read_json, write_json, written_whole
 from bertsmith.core.errors import CheckpointError
 from bertsmith.models.family import Model
 from bertsmith.tuning.base import Tuning, tunings
@@ -160,36 +161,42 @@ def merge_adapter(model: Model, folder: Path) -> None:
     """Add a `peft` LoRA adapter to a model's weights, and take over the heads that it carries.
 
     Raises:
-        CheckpointError: The adapter is not a plain LoRA one, or does not fit the model; lists what does not.
+        CheckpointError: The adapter is not a plain LoRA one, or does not fit the model; lists what does not, and nothing was changed.
     """
     config = read_json(folder / CONFIG)
-    problems = _not_plain(config)
-    if problems:
+    if problems := _not_plain(config):
         raise CheckpointError(f"{folder} is not an adapter that can be merged", problems)
-    changes = load_file(folder / WEIGHTS)
-    table = model.family.table(list(model.heads))
     state = model.state_dict()
-    ranks: dict[str, int] = config.get("rank_pattern") or {}
-    for name, weight in changes.items():
-        path = name.removeprefix(PREFIX)
-        if path.endswith(".lora_B.weight"):
-            continue
-        if not path.endswith(".lora_A.weight"):
-            path, change = path.replace(".modules_to_save.default", ""), weight
+    table = model.family.table(list(model.heads))
+    merged: dict[str, Tensor] = {}
+    for theirs, weight, is_change in _adapted(read_file(folder / WEIGHTS), config):
+        ours = table.ours(theirs)
+        if ours is None or ours not in state:
+            problems.append(f"{theirs} is not a weight of the model, or of a head that was loaded")
+        elif weight.shape != state[ours].shape:
+            problems.append(f"{theirs} has the shape {list(weight.shape)}; the model's has {list(state[ours].shape)}")
         else:
-            up = changes.get(name.replace("lora_A", "lora_B"))
-            path = path.replace(".lora_A.weight", ".weight")
-            change = None if up is None or ranks else float(config["lora_alpha"]) / _divisor(config) * (up @ weight)
-        problems += _take_over(state, table.ours(path), path, change, add=name.endswith(".lora_A.weight"))
+            merged[ours] = state[ours] + weight if is_change else weight
     if problems:
         raise CheckpointError(f"the adapter in {folder} does not fit this {model.family.model_type} model", problems)
+    model.load_state_dict({**state, **merged})
 
 
-def _divisor(config: dict[str, Any]) -> float:
-    return math.sqrt(config["r"]) if config.get("use_rslora") else config["r"]
+def _adapted(weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> Iterator[tuple[str, Tensor, bool]]:
+    """What an adapter holds: the name of a weight of the model, a tensor, and whether it is a change to that weight or takes its place."""
+    scale = config["lora_alpha"] / (math.sqrt(config["r"]) if config.get("use_rslora") else config["r"])
+    for name, weight in weights.items():
+        path = name.removeprefix(PREFIX).replace(".modules_to_save.default", "")
+        if path.endswith(".lora_A.weight"):
+            up = weights.get(name.replace(".lora_A.", ".lora_B."))
+            if up is None:
+                raise CheckpointError(f"the adapter has {name} without its lora_B")
+            yield path.replace(".lora_A.weight", ".weight"), scale * (up @ weight), True
+        elif not path.endswith(".lora_B.weight"):
+            yield path, weight, False
 
 
-def _not_plain(config: dict[str, Any]) -> list[str]:
+def _not_plain(config: Mapping[str, Any]) -> list[str]:
     wanted: dict[str, tuple[Any, ...]] = {
         "peft_type": ("LORA",),
         "bias": ("none", None),
@@ -198,14 +205,10 @@ def _not_plain(config: dict[str, Any]) -> list[str]:
         "rank_pattern": ({}, None),
         "alpha_pattern": ({}, None),
     }
-    return [f"{key} is {config.get(key)!r}; built: {allowed[0]!r}" for key, allowed in wanted.items() if config.get(key) not in allowed]
+    problems = [f"{key} is {config.get(key)!r}; built: {allowed[0]!r}" for key, allowed in wanted.items() if config.get(key) not in allowed]
+    numbers = [f"{key} is {config.get(key)!r}; it must be a number above 0" for key in ("r", "lora_alpha") if not _positive(config.get(key))]
+    return problems + numbers
 
 
-def _take_over(state: dict[str, Tensor], ours: str | None, theirs: str, change: Tensor | None, *, add: bool) -> list[str]:
-    if ours is None or ours not in state:
-        return [f"{theirs} is not a weight of the model (or of a head that was loaded)"]
-    if change is None or change.shape != state[ours].shape:
-        return [f"{theirs} has the shape {None if change is None else list(change.shape)}; the model's has {list(state[ours].shape)}"]
-    with torch.no_grad():
-        state[ours].copy_(state[ours] + change if add else change)
-    return []
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float) and value > 0
