@@ -1,0 +1,180 @@
+"""Everything that can be seen of one text in one model, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from bertsmith.core.errors import RecipeError
+from bertsmith.core.types import Example
+from bertsmith.inspecting.masks import Draw, Unit, draws_of
+from bertsmith.inspecting.tokens import Tokens, tokens_of
+from bertsmith.inspecting.vectors import Contributions, contributions_of
+from bertsmith.layers.encoder import Trace
+from bertsmith.models.loading import Checkpoint
+from bertsmith.tasks.base import Prediction, Task
+
+TOP = 5
+"""Tokens that are shown for a [MASK]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A token for a [MASK].
+
+    Attributes:
+        token: As the vocabulary writes it.
+        probability: 0-1.
+    """
+
+    token: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One text, or one pair, in one model.
+
+    Attributes:
+        model: Its name, as the user wrote it.
+        facts: What it is: family, layers, heads, width, vocabulary, parameters.
+        tokens: The input.
+        contributions: Of the three embeddings, for every token.
+        trace: Every state and every attention weight.
+        draws: What masked-language modelling would hide.
+        prediction: Of a fine-tuned model.
+        guesses: For every [MASK] of the text, by its column.
+        notes: What the user should know.
+    """
+
+    model: str
+    facts: Mapping[str, Any]
+    tokens: Tokens
+    contributions: list[Contributions]
+    trace: Trace
+    draws: list[Draw]
+    prediction: Prediction | None
+    guesses: Mapping[int, list[Guess]]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it but the vectors and the attention weights, which are large."""
+        tokens = [
+            {**asdict(column), "norms": part.norms, "cosines": part.cosines}
+            for column, part in zip(self.tokens.columns, self.contributions, strict=True)
+        ]
+        return {
+            "model": self.model,
+            **self.facts,
+            "tokens": tokens,
+            "words": self.tokens.words,
+            "truncated": self.tokens.truncated,
+            "draws": [asdict(draw) for draw in self.draws],
+            "prediction": self.prediction,
+            "guesses": {str(place): [asdict(guess) for guess in guesses] for place, guesses in self.guesses.items()},
+            "notes": self.notes,
+        }
+
+
+def inspect(
+    checkpoint: Checkpoint,
+    text: str,
+    text_pair: str | None = None,
+    *,
+    name: str = "",
+    task: Task | None = None,
+    masks: int = 0,
+    unit: Unit = "word",
+    segmenter: str = "jieba",
+) -> Inspection:
+    """Look at a text, or a pair, in a model.
+
+    Args:
+        checkpoint: The model.
+        text: The first segment.
+        text_pair: The second segment.
+        name: Of the model, for titles.
+        task: What it was fine-tuned for, for a prediction.
+        masks: How often masks are drawn.
+        unit: What is masked together.
+        segmenter: Where Chinese words come from; a registered name.
+
+    Raises:
+        RecipeError: The text is empty.
+    """
+    if not text.strip() or (text_pair is not None and not text_pair.strip()):
+        raise RecipeError("the text is empty; there is nothing to look at")
+    tokens = tokens_of(checkpoint, text, text_pair, segmenter)
+    with torch.inference_mode():
+        trace = checkpoint.model.backbone.trace(tokens.batch)
+        guesses = _guesses(checkpoint, tokens)
+        prediction = None if task is None else _prediction(checkpoint, task, text, text_pair)
+    return Inspection(
+        model=name,
+        facts=facts_of(checkpoint),
+        tokens=tokens,
+        contributions=contributions_of(trace),
+        trace=trace,
+        draws=draws_of(tokens, checkpoint.tokenizer, masks, unit),
+        prediction=prediction,
+        guesses=guesses,
+        notes=tuple(_notes(checkpoint, tokens, text_pair)),
+    )
+
+
+def facts_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a model is."""
+    family = checkpoint.model.family
+    return {
+        "family": family.model_type,
+        "num_layers": family.num_hidden_layers,
+        "num_heads": getattr(family, "num_attention_heads", None),
+        "hidden_size": family.hidden_size,
+        "vocabulary_size": checkpoint.tokenizer.vocabulary_size,
+        "max_length": family.max_length,
+        "num_parameters": checkpoint.model.num_parameters,
+    }
+
+
+def _guesses(checkpoint: Checkpoint, tokens: Tokens) -> dict[int, list[Guess]]:
+    chosen = tokens.batch.input_ids == checkpoint.tokenizer.mask_id
+    if not chosen.any() or "mlm" not in checkpoint.stored_heads:
+        return {}
+    scores = checkpoint.model.heads["mlm"](checkpoint.model(tokens.batch).at(chosen))
+    best = scores[:, : checkpoint.tokenizer.vocabulary_size].softmax(1).topk(TOP)
+    places = chosen[0].nonzero().squeeze(1).tolist()
+    return {
+        place: [Guess(checkpoint.tokenizer.token(number), probability) for number, probability in zip(numbers, probabilities, strict=True)]
+        for place, numbers, probabilities in zip(places, best.indices.tolist(), best.values.tolist(), strict=True)
+    }
+
+
+def _prediction(checkpoint: Checkpoint, task: Task, text: str, text_pair: str | None) -> Prediction:
+    values = {"text": text} if text_pair is None else {"text": text, "text_pair": text_pair}
+    rows = list(task.encode([Example(values)], checkpoint.tokenizer, labelled=False))
+    batch = task.collate(rows, [np.random.default_rng(0)], checkpoint.tokenizer)
+    return task.decode(task.scores(checkpoint.model, batch).numpy())[0]
+
+
+def _notes(checkpoint: Checkpoint, tokens: Tokens, text_pair: str | None) -> list[str]:
+    family, tokenizer = checkpoint.model.family, checkpoint.tokenizer
+    notes: list[str] = []
+    if tokens.truncated:
+        notes.append(f"{tokens.truncated:,} tokens were cut off: the model has positions for {family.max_length:,}.")
+    unknown = sum(column.input_id == tokenizer.unknown_id for column in tokens.columns)
+    if unknown:
+        notes.append(f"{unknown} of {len(tokens.columns)} tokens are {tokenizer.token(tokenizer.unknown_id)}: the vocabulary cannot write them.")
+    if text_pair is not None and getattr(family, "type_vocab_size", 2) < 2:
+        notes.append(f"{family.model_type} models have one segment: the two texts are told apart by their separators alone.")
+    masked = any(column.input_id == tokenizer.mask_id for column in tokens.columns)
+    if masked and "mlm" not in checkpoint.stored_heads:
+        heads = ", ".join(sorted(checkpoint.stored_heads)) or "none"
+        notes.append(
+            f"The text has a {tokenizer.token(tokenizer.mask_id)}, but nothing can fill it: "
+            f"this folder holds no trained masked-language-model head (trained heads: {heads})."
+        )
+    return notes

@@ -1,0 +1,50 @@
+"""An inspection as one page that stands alone: no file beside it, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import math
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from bertsmith.inspecting.inspection import Inspection
+from bertsmith.inspecting.vectors import PARTS
+
+TEMPLATE = Path(__file__).parent / "page.html"
+
+LARGEST_ATTENTION = 3_000_000
+"""Attention weights in a page, a byte each."""
+
+
+def page(inspection: Inspection) -> str:
+    """The HTML of the page."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        inspection=inspection,
+        groups=_word_groups(inspection),
+        styles=["added" if column.word is None else f"segment-{column.token_type_id}" for column in inspection.tokens.columns],
+        longest=max(max(part.norms[name] for name in (*PARTS, "sum")) for part in inspection.contributions),
+        data={**inspection.as_json(), "attention": _attention(inspection)},
+    )
+
+
+def _word_groups(inspection: Inspection) -> list[dict[str, Any]]:
+    """Neighbouring tokens of one word together; [CLS] and [SEP] by themselves."""
+    numbered = enumerate(inspection.tokens.columns)
+    groups = groupby(numbered, key=lambda item: (item[1].word, item[0] if item[1].word is None else 0))
+    return [{"word": word, "places": [place for place, _ in members]} for (word, _), members in groups]
+
+
+def _attention(inspection: Inspection) -> dict[str, Any]:
+    """All attention weights of the first tokens, as bytes: 255 is 1."""
+    layers = inspection.trace.attention
+    heads = layers[0].shape[1]
+    size = min(len(inspection.tokens.columns), math.isqrt(LARGEST_ATTENTION // (len(layers) * heads)))
+    weights = np.stack([layer[0, :, :size, :size].numpy() for layer in layers])
+    data = base64.b64encode(np.rint(weights * 255).astype(np.uint8).tobytes()).decode()
+    return {"layers": len(layers), "heads": heads, "size": size, "data": data}

@@ -1,0 +1,169 @@
+"""An inspection as tables for the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bertsmith.inspecting.inspection import Inspection
+from bertsmith.inspecting.masks import Draw, Fate
+from bertsmith.inspecting.vectors import PARTS
+
+Weights = Float[np.ndarray[Any, Any], "length length"]
+
+ROWS = 64
+"""Tokens that a table shows."""
+
+MAP_TOKENS = 40
+"""Tokens that a heat map shows: two characters each."""
+
+LOOKS = 3
+"""Tokens that are named as those which a token looks at most."""
+
+SHADES = " ░▒▓█"
+
+WORD_STYLES = ("cyan", "yellow")
+SEGMENT_STYLES = ("blue", "magenta")
+FATE_STYLES: dict[Fate, str] = {"": "", "masked": "reverse", "replaced": "bold red", "kept": "bold green underline"}
+
+
+def view(inspection: Inspection, *, embeddings: bool, attention: Weights | None, title: str) -> Iterator[RenderableType]:
+    """All parts, one below the other.
+
+    Args:
+        inspection: What is shown.
+        embeddings: Whether the lengths of the embeddings are.
+        attention: These attention weights, if any.
+        title: Whose weights they are.
+    """
+    yield _summary(inspection)
+    yield from ("", _tokens_table(inspection))
+    if embeddings:
+        yield from ("", _embeddings_table(inspection))
+    if attention is not None:
+        yield from ("", _attention_view(inspection, attention, title))
+    if inspection.draws:
+        yield from ("", _masks_view(inspection))
+    for part in (list(_answers(inspection)), list(_notes(inspection))):
+        yield from ["", *part] if part else []
+
+
+def _cut(inspection: Inspection, shown: int) -> str:
+    """What is said where not all tokens are shown."""
+    left = len(inspection.tokens.columns) - shown
+    return f"… and {left:,} more tokens; --json and --html show them all" if left > 0 else ""
+
+
+def _summary(inspection: Inspection) -> Text:
+    """The model in one line."""
+    facts = inspection.facts
+    shape = f"{facts['num_layers']} layers × {facts['num_heads']} heads, width {facts['hidden_size']}"
+    size = f"{facts['vocabulary_size']:,} tokens in the vocabulary, {facts['num_parameters']:,} parameters"
+    return Text.assemble((inspection.model or facts["family"], "bold"), f"  {facts['family']}, {shape}, {size}")
+
+
+def _tokens_table(inspection: Inspection) -> RenderableType:
+    """The three inputs, and the words that tokens are pieces of."""
+    table = _table("position", "token", "input_id", "token_type_id", "attention_mask", "word", "characters")
+    for column in inspection.tokens.columns[:ROWS]:
+        special = column.word is None
+        style = "dim" if special else WORD_STYLES[(column.word or 0) % 2]
+        table.add_row(
+            str(column.position),
+            Text(column.token, style=style),
+            str(column.input_id),
+            Text(str(column.token_type_id), style=SEGMENT_STYLES[column.token_type_id % 2]),
+            str(column.attention_mask),
+            "" if special else Text(f"{column.word} {inspection.tokens.words[column.word or 0]}", style=style),
+            column.text,
+        )
+    return _with_remark(table, _cut(inspection, ROWS))
+
+
+def _embeddings_table(inspection: Inspection) -> RenderableType:
+    """How long the three embeddings are and how much each points the way of their sum."""
+    table = _table("position", "token", *(f"‖{part}‖" for part in PARTS), "‖sum‖", "‖normed‖", *(f"cos {part}" for part in PARTS))
+    for column, part in zip(inspection.tokens.columns[:ROWS], inspection.contributions, strict=False):
+        norms = [f"{value:.3f}" for value in part.norms.values()]
+        cosines = [Text(f"{value:+.2f}", style="bold" if value == max(part.cosines.values()) else "") for value in part.cosines.values()]
+        table.add_row(str(column.position), Text(column.token), *norms, *cosines)
+    remark = "sum = token + position + segment; normed: after the layer norm, what the first block sees; cos: the angle to the sum"
+    return _with_remark(table, _cut(inspection, ROWS), remark)
+
+
+def _attention_view(inspection: Inspection, weights: Weights, title: str) -> RenderableType:
+    """Which tokens each token looks at most, and a heat map: rows look at columns."""
+    columns = inspection.tokens.columns
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    shown = min(len(columns), MAP_TOKENS)
+    for heading in ("", "token", _ruler(shown), "looks at most"):
+        table.add_column(heading, no_wrap=True)
+    strongest = float(weights[:shown, :shown].max())
+    for place in range(shown):
+        best = np.argsort(-weights[place])[:LOOKS]
+        looks = "  ".join(f"{columns[other].token}·{other} {weights[place, other]:.0%}" for other in best.tolist())
+        heat = "".join(2 * _shade(math.sqrt(weight / strongest)) for weight in weights[place, :shown].tolist())
+        table.add_row(str(place), Text(columns[place].token), Text(heat, style="cyan"), Text(looks))
+    return _with_remark(table, _cut(inspection, shown), f"{SHADES[-1]} is {strongest:.0%}; the number behind a token is its place")
+
+
+def _masks_view(inspection: Inspection) -> RenderableType:
+    """Draws of the masked-language-modelling objective, one below the other."""
+    legend = Text("masks drawn: what the model would see, ←what it would have to say; (kept) is asked for all the same", "dim")
+    return Group(legend, *(_draw_line(number, draw, inspection) for number, draw in enumerate(inspection.draws, 1)))
+
+
+def _answers(inspection: Inspection) -> Iterator[RenderableType]:
+    """What a fine-tuned model says of the text, and what fills its [MASK]s."""
+    if inspection.prediction is not None:
+        yield Text.assemble(("prediction: ", "bold"), ", ".join(f"{name} {_value(value)}" for name, value in inspection.prediction.items()))
+    for place, guesses in inspection.guesses.items():
+        listed = "  ".join(f"{guess.token} {guess.probability:.1%}" for guess in guesses)
+        yield Text.assemble((f"{inspection.tokens.columns[place].token} at {place}: ", "bold"), listed)
+
+
+def _notes(inspection: Inspection) -> Iterator[RenderableType]:
+    """What the user should know."""
+    for note in inspection.notes:
+        yield Text(f"note: {note}", style="yellow")
+
+
+def _draw_line(number: int, draw: Draw, inspection: Inspection) -> Text:
+    line = Text(f"{number:>3}  ")
+    for place, (token, fate) in enumerate(zip(draw.tokens[:ROWS], draw.fates, strict=False)):
+        original = inspection.tokens.columns[place].token
+        shown = {"": token, "kept": f"{token}(kept)"}.get(fate, f"{token}←{original}")
+        line.append(shown, FATE_STYLES[fate]).append(" ")
+    return line.append(f" ({draw.num_hidden} of {len(draw.fates)} tokens{', ' + _cut(inspection, ROWS) if len(draw.fates) > ROWS else ''})", "dim")
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in headings:
+        text = heading in {"token", "word", "characters"}
+        table.add_column(heading, justify="left" if text else "right", no_wrap=True)
+    return table
+
+
+def _with_remark(table: Table, *remarks: str) -> RenderableType:
+    return Group(table, *(Text(remark, style="dim") for remark in remarks if remark))
+
+
+def _ruler(length: int) -> str:
+    """Numbers over the columns of a heat map, every fifth."""
+    return "".join(f"{place:<10}" for place in range(0, length, 5))[: 2 * length]
+
+
+def _shade(share: float) -> str:
+    return SHADES[min(int(share * len(SHADES)), len(SHADES) - 1)]
+
+
+def _value(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,239 @@
+"""`bertsmith inspect`: what is shown is what the model computes."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bertsmith.cli.opening import opened_to_look
+from bertsmith.core.errors import RecipeError
+from bertsmith.inspecting import Inspection, inspect
+from bertsmith.inspecting.page import page
+from bertsmith.inspecting.vectors import PARTS, attention_of, pull
+from bertsmith.models import create, load, save
+from bertsmith.text.tokenizer import Tokenizer
+from tests.cli.conftest import CONFIG, Cli
+
+CHINESE = "使用语言模型来预测下一个词的概率"
+
+
+def looked(models: Path, name: str, text: str, pair: str | None = None, **options: Any) -> Inspection:
+    checkpoint, task = opened_to_look(str(models / name))
+    return inspect(checkpoint, text, pair, name=name, task=task, **options)
+
+
+def test_the_three_ids_of_a_pair(models: Path, tokenizer: Tokenizer):
+    found = looked(models, "pretrained", "How old are you?", "zebrafish 好")
+    columns = found.tokens.columns
+    assert [column.token for column in columns] == ["[CLS]", "how", "old", "are", "you", "?", "[SEP]", "zebra", "##fish", "好", "[SEP]"]
+    assert [column.input_id for column in columns] == [tokenizer.id(column.token) for column in columns]
+    assert [column.token_type_id for column in columns] == [0] * 7 + [1] * 4
+    assert [column.position for column in columns] == list(range(11))
+    assert {column.attention_mask for column in columns} == {1}
+    assert [column.text for column in columns] == ["", "How", "old", "are", "you", "?", "", "zebra", "fish", "好", ""]
+
+
+def test_words_are_numbered_through_both_texts(models: Path):
+    found = looked(models, "pretrained", "使用语言", "zebrafish")
+    assert found.tokens.words == ("使用", "语言", "zebrafish")
+    assert [column.word for column in found.tokens.columns] == [None, 0, 0, 1, 1, None, 2, 2, None]
+    by_character = looked(models, "pretrained", "使用语言", segmenter="characters")
+    assert by_character.tokens.words == ("使", "用", "语", "言")
+
+
+def test_vectors_are_those_of_the_model(models: Path):
+    found = looked(models, "pretrained", "很好")
+    model = load(str(models / "pretrained")).model
+    embeddings = model.backbone.embeddings
+    ids = [column.input_id for column in found.tokens.columns]
+    token = embeddings.token.weight[ids].detach()
+    position = embeddings.position.weight[: len(ids)].detach()
+    segment = embeddings.segment.weight[[0] * len(ids)].detach()
+    for name, expected in {"token": token, "position": position, "segment": segment, "sum": token + position + segment}.items():
+        np.testing.assert_allclose(pull(found.trace, name), expected, rtol=1e-5, atol=1e-6)
+    with torch.inference_mode():
+        final = model(found.tokens.batch).padded()[0]
+        np.testing.assert_allclose(pull(found.trace, "layer:0"), embeddings.norm(token + position + segment), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(pull(found.trace, "layer:2"), final, rtol=1e-4, atol=1e-5)
+
+
+def test_norms_and_cosines(models: Path):
+    found = looked(models, "pretrained", "好")
+    total = pull(found.trace, "sum")
+    for name in PARTS:
+        vectors = pull(found.trace, name)
+        cosines = (vectors * total).sum(1) / np.linalg.norm(vectors, axis=1) / np.linalg.norm(total, axis=1)
+        np.testing.assert_allclose([part.norms[name] for part in found.contributions], np.linalg.norm(vectors, axis=1), rtol=1e-5)
+        np.testing.assert_allclose([part.cosines[name] for part in found.contributions], cosines, rtol=1e-4, atol=1e-6)
+
+
+def test_attention_rows_sum_to_one_and_the_mean_is_of_all_heads(models: Path):
+    found = looked(models, "pretrained", CHINESE)
+    heads = [attention_of(found.trace, 1, head) for head in (1, 2)]
+    np.testing.assert_allclose(heads[0].sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(attention_of(found.trace, 1, None), np.mean(heads, axis=0), rtol=1e-5)
+    np.testing.assert_array_equal(attention_of(found.trace, None, 1), attention_of(found.trace, 2, 1))
+    with pytest.raises(RecipeError, match="no layer 3; there are 1 to 2"):
+        attention_of(found.trace, 3, None)
+    with pytest.raises(RecipeError, match="no head 0; there are 1 to 2"):
+        attention_of(found.trace, 1, 0)
+
+
+def test_masks_hide_whole_words_and_never_a_separator(models: Path):
+    found = looked(models, "pretrained", CHINESE, "zebrafish", masks=200)
+    assert len(found.draws) == 200
+    fates = {fate for draw in found.draws for fate in draw.fates}
+    assert fates == {"", "masked", "replaced", "kept"}
+    for draw in found.draws:
+        hidden = [bool(fate) for fate in draw.fates]
+        for word in range(len(found.tokens.words)):
+            own = [is_hidden for column, is_hidden in zip(found.tokens.columns, hidden, strict=True) if column.word == word]
+            assert len(set(own)) == 1, "a word is hidden as a whole or not at all"
+        assert not any(is_hidden for column, is_hidden in zip(found.tokens.columns, hidden, strict=True) if column.word is None)
+        for column, token, fate in zip(found.tokens.columns, draw.tokens, draw.fates, strict=True):
+            assert fate != "masked" or token == "[MASK]"
+            assert fate in {"masked", "replaced"} or token == column.token
+    assert len({draw.fates for draw in found.draws}) > 20, "they are drawn anew"
+    by_token = looked(models, "pretrained", CHINESE, masks=100, unit="token")
+    assert any(len({bool(draw.fates[1]), bool(draw.fates[2])}) == 2 for draw in by_token.draws), "使 without 用"
+
+
+def test_a_mask_is_filled_where_the_head_is_there(models: Path, tokenizer: Tokenizer):
+    found = looked(models, "pretrained", "很[MASK]")
+    [(place, guesses)] = found.guesses.items()
+    assert place == 2
+    model = load(str(models / "pretrained")).model
+    with torch.inference_mode():
+        states = model(found.tokens.batch).states[2:3]
+        expected = model.heads["mlm"](states).softmax(1)[0]
+    assert guesses[0].token == tokenizer.token(int(expected.argmax()))
+    assert [guess.probability for guess in guesses] == pytest.approx(expected.topk(5).values.tolist(), rel=1e-4)
+    without = looked(models, "single", "很[MASK]")
+    assert without.guesses == {}
+    assert any("no trained masked-language-model head" in note for note in without.notes)
+
+
+def test_a_fine_tuned_model_says_what_it_thinks(models: Path):
+    found = looked(models, "pair", "很好", "不好")
+    assert found.prediction is not None
+    assert found.prediction["label"] in {"no", "yes"}
+    assert looked(models, "pretrained", "很好").prediction is None
+
+
+def test_a_long_text_is_cut_and_it_is_said(cli: Cli, models: Path):
+    ran = cli("inspect", models / "pretrained", "很" * 200, "--masks", 1, "--attention")
+    assert ran.status == 0
+    assert "138 tokens were cut off: the model has positions for 64" in ran.out
+    assert "… and 24 more tokens" in ran.out, "of 64 the heat map shows 40"
+
+
+def test_the_terminal_shows_everything_that_is_asked_for(cli: Cli, models: Path):
+    ran = cli("inspect", models / "single", "zebrafish 很好😀", "--masks", 2, "--embeddings", "--layer", 1, "--head", 2)
+    assert (ran.status, ran.err) == (0, "")
+    for shown in (
+        "token_type_id",
+        "zebrafish",
+        "##fish",
+        "‖position‖",
+        "cos segment",
+        "layer 1, head 2",
+        "looks at most",
+        "masks drawn",
+        "prediction",
+        "[UNK]",
+    ):
+        assert shown in ran.out
+    plain = cli("inspect", models / "single", "很好").out
+    assert "‖" not in plain
+    assert "attention of" not in plain
+
+
+def test_json_has_it_all(cli: Cli, models: Path):
+    ran = cli("inspect", models / "pretrained", "很[MASK]", "--json", "--masks", 3, "--attention")
+    found = ran.json
+    assert [token["token"] for token in found["tokens"]] == ["[CLS]", "很", "[MASK]", "[SEP]"]
+    assert len(found["draws"]) == 3
+    assert len(found["guesses"]["2"]) == 5
+    assert np.array(found["attention"]).shape == (4, 4)
+    assert found["tokens"][1]["norms"].keys() == {"token", "position", "segment", "sum", "total"}
+
+
+def test_any_embedding_can_be_pulled_out(cli: Cli, models: Path, tmp_path: Path):
+    file = tmp_path / "states.npy"
+    ran = cli("inspect", models / "bare", "很好", "--embedding", "layer:1", "--output", file)
+    assert (ran.status, ran.out) == (0, "")
+    saved = np.load(file)
+    assert saved.shape == (4, 16)
+    lines = cli("inspect", models / "bare", "很好", "--embedding", "layer:1").lines
+    assert [line["token"] for line in lines] == ["[CLS]", "很", "好", "[SEP]"]
+    np.testing.assert_allclose([line["vector"] for line in lines], saved, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["好", "--embedding", "sun"], "no embedding 'sun' (did you mean 'sum'?); there are: token, position, segment, sum, layer:0 to layer:2"),
+        (["好", "--embedding", "layer:3"], "layer:0 to layer:2"),
+        (["好", "--layer", "9"], "there is no layer 9; there are 1 to 2"),
+        (["好", "--output", "x.npy"], "say which with --embedding"),
+        (["好", "--embedding", "sum", "--output", "x.txt"], "ends in"),
+        (["好", "--segmenter", "jeiba"], "did you mean 'jieba'?"),
+        ([" "], "the text is empty"),
+        (["好", ""], "the text is empty"),
+        (["\udcff"], "not UTF-8"),
+        (["好", "--html", "/nowhere/at/all.html"], "cannot write"),
+        (["好", "--task", "single"], "no"),
+    ],
+)
+def test_mistakes(cli: Cli, models: Path, arguments: list[str], message: str):
+    ran = cli("inspect", models / "pretrained", *arguments)
+    assert ran.status == 2
+    assert ran.out == ""
+    assert message in ran.err
+
+
+class Page(HTMLParser):
+    """What a page refers to and holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.chips = 0
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in {"src", "href", "srcset"} and value]
+        self.chips += ("class", "piece") in {(name, (value or "").split(" ")[0]) for name, value in attrs}
+
+
+def test_the_page_stands_alone(cli: Cli, models: Path, tmp_path: Path):
+    file = tmp_path / "page.html"
+    ran = cli("inspect", models / "pretrained", "很[MASK]<script>alert(1)</script>", "不好", "--html", file, "--masks", 2)
+    assert (ran.status, ran.out) == (0, "")
+    text = file.read_text(encoding="utf-8")
+    parsed = Page()
+    parsed.feed(text)
+    assert parsed.links == []
+    assert "url(" not in text
+    assert "@import" not in text
+    assert parsed.tags.count("script") == 2, "what the user wrote is text, not code"
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    assert parsed.chips == len(data["tokens"])
+    assert data["attention"]["layers"] == 2
+
+
+def test_the_page_keeps_attention_small_and_right(tmp_path: Path, tokenizer: Tokenizer):
+    import base64
+
+    save(create("bert", tokenizer, {**CONFIG, "max_position_embeddings": 2000}, {}), tmp_path / "long")
+    found = inspect(load(str(tmp_path / "long")), "很好" * 900)
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page(found), re.DOTALL)[1])["attention"]  # type: ignore[index]
+    assert data["size"] == 866, "the root of 3,000,000 weights by 2 layers of 2 heads"
+    weights = np.frombuffer(base64.b64decode(data["data"]), np.uint8).reshape(2, 2, 866, 866) / 255
+    np.testing.assert_allclose(weights[1, 0], attention_of(found.trace, 2, 1)[:866, :866], atol=1 / 255)
