@@ -1,0 +1,54 @@
+"""`bertsmith embed`: one vector a text."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bertsmith.cli.options import Columns, Format, Input, Model, Precision, column_names
+
+EXAMPLE = """\
+  bertsmith embed builtin:mini-zh sentences.txt --output vectors.npy
+  echo 你好 | bertsmith embed builtin:mini-zh - --pooling cls"""
+
+
+def embed(
+    model: Model,
+    source: Input,
+    *,
+    pooling: Annotated[Literal["cls", "mean"], typer.Option("--pooling", help="The state of [CLS], or the mean of all tokens.")] = "mean",
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE.npy", help="Where the vectors go; JSON lines on standard output without it.")
+    ] = None,
+    columns: Columns = None,
+    format_name: Format = None,
+    precision: Precision = "auto",
+) -> None:
+    """Turn texts into vectors.
+
+    The last layer's states become one vector a text: a row of an .npy file, or a line of JSON. Lines that cannot be read do not stop the others and
+    are listed at the end; the exit status is then 2.
+    """
+    from bertsmith.cli.inputs import stream
+    from bertsmith.cli.predicting import embedded, refuse_bad_lines, write_vectors
+    from bertsmith.cli.progress import terminal_progress
+    from bertsmith.cli.vectors import check_array_name, write_array
+    from bertsmith.data.dataset import Problem
+    from bertsmith.inference.engine import Engine
+    from bertsmith.models import load
+
+    if output is not None:
+        check_array_name(output)
+    engine = Engine(load(model, heads={}), precision=precision)
+    rows = stream(source, columns=column_names(columns), format_name=format_name, needed=["text"])
+    problems: list[Problem] = []
+    with terminal_progress(bars=output is not None or not sys.stdout.isatty()) as progress:
+        vectors = embedded(engine, rows, problems, progress, pooling)
+        if output is None:
+            count = write_vectors(vectors)
+        else:
+            kept = [vector for _, vector in vectors]
+            count = len(kept)
+            write_array(output, kept)
+    refuse_bad_lines(problems, count)

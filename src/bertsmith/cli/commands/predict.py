@@ -1,0 +1,53 @@
+"""`bertsmith predict`: any input in, JSON lines out, as they come."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from bertsmith.cli.options import Columns, Format, Model, Precision, TaskName, column_names
+from bertsmith.core.errors import RecipeError
+
+EXAMPLE = """\
+  bertsmith predict runs/reviews/model new.tsv --output predicted.jsonl
+  cat new.txt | bertsmith predict runs/reviews/model - | head
+  bertsmith predict runs/match/model --text "How old are you?" --text-pair "What is your age?\""""
+
+
+def predict(
+    model: Model,
+    source: Annotated[str | None, typer.Argument(metavar="INPUT", help="A file or a pattern in any format, or '-' for standard input.")] = None,
+    *,
+    output: Annotated[str, typer.Option("--output", metavar="FILE", help="Where the JSON lines go; '-' is standard output.")] = "-",
+    text: Annotated[str | None, typer.Option("--text", metavar="TEXT", help="One text, in the place of INPUT.")] = None,
+    text_pair: Annotated[str | None, typer.Option("--text-pair", metavar="TEXT", help="The second text of the pair.")] = None,
+    task: TaskName = None,
+    columns: Columns = None,
+    format_name: Format = None,
+    precision: Precision = "auto",
+) -> None:
+    """Predict with a fine-tuned model, row by row.
+
+    Every row gives one line of JSON, with the row's line number, its id and its texts. Lines that cannot be read do not stop the others and are
+    listed at the end; the exit status is then 2.
+    """
+    from bertsmith.cli.opening import opened_for_use
+    from bertsmith.cli.output import STANDARD, json_line, opened_output
+    from bertsmith.cli.predicting import predicted, refuse_bad_lines, rows_to_predict
+    from bertsmith.cli.progress import terminal_progress
+    from bertsmith.data.dataset import Problem
+    from bertsmith.inference.engine import Engine
+
+    if (source is None) == (text is None):
+        raise RecipeError("name an INPUT (a file, or '-' for standard input) or give one --text TEXT")
+    checkpoint, found_task = opened_for_use(model, task)
+    engine = Engine(checkpoint, found_task, precision=precision)
+    rows = rows_to_predict(found_task, source, text, text_pair, columns=column_names(columns), format_name=format_name)
+    problems: list[Problem] = []
+    count = 0
+    with opened_output(output) as file, terminal_progress(bars=output != STANDARD or not sys.stdout.isatty()) as progress:
+        for line in predicted(engine, rows, problems, progress):
+            file.write(json_line(line) + "\n")
+            file.flush()  # whoever reads a pipe has it at once
+            count += 1
+    refuse_bad_lines(problems, count)

@@ -1,0 +1,41 @@
+"""`bertsmith run`: train what a recipe says."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bertsmith.core.errors import InterruptedRunError
+
+EXAMPLE = """\
+  bertsmith run recipes/reviews.toml --dry-run
+  bertsmith run recipes/reviews.toml --set seed=2 --set stage.adapt.train.steps=500 --out runs/reviews-2"""
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What is trained, on what, from where.")],
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a value of the recipe. May be repeated.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where results are written  [default: runs/RECIPE]")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, train nothing.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+) -> None:
+    """Train what a recipe says.
+
+    Its stages are trained one after the other and evaluated; they leave folders that open in transformers. Standard output gets one JSON object.
+    """
+    from bertsmith.cli.output import emit
+    from bertsmith.cli.progress import terminal_progress
+    from bertsmith.cli.run_tables import run_table
+    from bertsmith.cli.terminal import text_console
+    from bertsmith.recipe import read_recipe
+    from bertsmith.recipe.run import run as run_recipe
+
+    folder = out or Path("runs") / recipe.stem
+    parsed = read_recipe(recipe, overrides or [])
+    try:
+        with terminal_progress() as progress:
+            result = run_recipe(parsed, folder, resume=resume, dry_run=dry_run, progress=progress)
+    except (KeyboardInterrupt, InterruptedRunError) as error:
+        raise InterruptedRunError(f"{error or 'interrupted'}\nGo on with: bertsmith run {recipe} --out {folder} --resume") from error
+    text_console(stderr=True).print(run_table(result))
+    emit(result.to_dict())

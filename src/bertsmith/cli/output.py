@@ -1,0 +1,76 @@
+"""What goes out: JSON lines for programs, text for people, each to its own stream."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from bertsmith.core.errors import RecipeError
+
+STANDARD = "-"
+"""The name of standard input and of standard output."""
+
+
+def json_line(value: Any) -> str:
+    """A value as one line of strict JSON: Chinese stays readable, what is not a number becomes null.
+
+    Example:
+        >>> json_line({"text": "很好", "spearman": float("nan")})
+        '{"text": "很好", "spearman": null}'
+    """
+    return json.dumps(_strict(value), ensure_ascii=False, allow_nan=False)
+
+
+def emit(value: Any) -> None:
+    """One line of JSON on standard output, at once: whoever reads a pipe need not wait for a buffer to fill."""
+    sys.stdout.write(json_line(value) + "\n")
+    sys.stdout.flush()
+
+
+def say(message: str) -> None:
+    """A line on standard error."""
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def opened_output(name: str) -> Generator[TextIO]:
+    """Standard output for '-', else a file.
+
+    Raises:
+        RecipeError: The file cannot be written.
+    """
+    if name == STANDARD:
+        yield sys.stdout
+        return
+    with writable(name).open("w", encoding="utf-8") as file:
+        yield file
+
+
+def writable(name: str) -> Path:
+    """A file that can be written to; found out before the work is done that it is to hold.
+
+    Raises:
+        RecipeError: It is a folder, its folder does not exist, or it must not be written.
+    """
+    file = Path(name).expanduser()
+    try:
+        with file.open("ab"):
+            return file
+    except OSError as error:
+        raise RecipeError(f"cannot write {name}: {error.strerror}") from error
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _strict(part) for key, part in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_strict(part) for part in cast("Sequence[Any]", value)]
+    return value

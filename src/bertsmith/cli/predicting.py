@@ -1,0 +1,106 @@
+"""What `predict` and `embed` do with their rows: the bad ones aside, the good ones in order, with what says which row it was."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from bertsmith.cli.inputs import stream
+from bertsmith.cli.output import emit
+from bertsmith.cli.vectors import Vector
+from bertsmith.core.errors import DataError
+from bertsmith.core.progress import Progress, followed
+from bertsmith.core.types import Example
+from bertsmith.data.dataset import Problem
+from bertsmith.inference.engine import Engine
+from bertsmith.tasks import Task
+
+MANY_PROBLEMS = 1000
+"""Bad lines after which it is asked whether there are more of them than of good ones."""
+
+ECHOED = ("id", "idx", "index", "qid", "guid", "text", "text_pair")
+"""Columns that a prediction repeats."""
+
+
+def rows_to_predict(
+    task: Task, source: str | None, text: str | None, text_pair: str | None, *, columns: Mapping[str, str], format_name: str | None
+) -> Iterator[Example | Problem]:
+    """The rows of an input, or the one text that was given.
+
+    Raises:
+        DataError: The input cannot be read, or the one text lacks its second.
+    """
+    needed = [column for column in task.columns if column != "label"]
+    if source is not None:
+        return stream(source, columns=columns, format_name=format_name, needed=needed)
+    values = {name: value for name, value in (("text", text), ("text_pair", text_pair)) if value is not None}
+    missing = [column for column in needed if not values.get(column, "").strip()]
+    if missing:
+        raise DataError(f"the task {task.name!r} needs {' and '.join(missing)}: give --{missing[0].replace('_', '-')}")
+    return iter([Example(values)])
+
+
+def predicted(engine: Engine, rows: Iterable[Example | Problem], problems: list[Problem], progress: Progress) -> Iterator[dict[str, Any]]:
+    """What is written for every good row, in order; the bad ones go to `problems`."""
+    waiting: deque[Example] = deque()
+    for prediction in followed(engine.predict(_noted(good_rows(rows, problems), waiting)), progress, "predict", None, "rows"):
+        yield {**echo(waiting.popleft()), **prediction}
+
+
+def embedded(
+    engine: Engine, rows: Iterable[Example | Problem], problems: list[Problem], progress: Progress, pooling: str
+) -> Iterator[tuple[Example, Vector]]:
+    """Every good row with the vector of its text, in order; the bad ones go to `problems`."""
+    waiting: deque[Example] = deque()
+    texts = (str(example["text"]) for example in _noted(good_rows(rows, problems), waiting))
+    for vector in followed(engine.embed(texts, pooling), progress, "embed", None, "rows"):
+        yield waiting.popleft(), vector
+
+
+def good_rows(rows: Iterable[Example | Problem], problems: list[Problem]) -> Iterator[Example]:
+    """The rows that could be read; the others go to `problems`.
+
+    Raises:
+        DataError: There are a thousand of the others, and they are in the majority: the input is not what it is taken for.
+    """
+    good = 0
+    for row in rows:
+        if not isinstance(row, Problem):
+            good += 1
+            yield row
+            continue
+        problems.append(row)
+        if len(problems) >= MANY_PROBLEMS and len(problems) > good:
+            refuse_bad_lines(problems, good)
+
+
+def write_vectors(vectors: Iterable[tuple[Example, Vector]]) -> int:
+    """A line of JSON a vector on standard output; how many there were."""
+    count = 0
+    for example, vector in vectors:
+        emit({**echo(example), "vector": vector.tolist()})
+        count += 1
+    return count
+
+
+def echo(example: Example) -> dict[str, Any]:
+    """What says which row a result is of: its file and line, its id, its texts."""
+    place = {"file": example.file, "line": example.line} if example.line else {}
+    return {**place, **{name: example[name] for name in ECHOED if name in example.values}}
+
+
+def refuse_bad_lines(problems: list[Problem], count: int) -> None:
+    """List the lines that could not be read.
+
+    Raises:
+        DataError: There are any.
+    """
+    if problems:
+        raise DataError(
+            f"{len(problems)} of {len(problems) + count} lines could not be read; the other {count} were done", [str(one) for one in problems]
+        )
+
+
+def _noted(examples: Iterable[Example], waiting: deque[Example]) -> Iterator[Example]:
+    for example in examples:
+        waiting.append(example)
+        yield example

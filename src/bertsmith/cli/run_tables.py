@@ -1,0 +1,53 @@
+"""A run as a table: what is to be done, and what it came to."""
+
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from bertsmith.cli.progress import duration
+from bertsmith.recipe.result import Planned, RunResult, StageResult
+
+SPLITS = ("test", "valid", "before")
+"""Which metrics of a stage are shown: those of the first of these that it has."""
+
+
+def run_table(result: RunResult) -> Table:
+    """One row a stage."""
+    return _results(result.stages) if result.stages else _plan(result.plan)
+
+
+def _results(stages: tuple[StageResult, ...]) -> Table:
+    table = _table("stage", "from", "objective", "steps", "tokens/s", "time", "evaluated on", "metrics")
+    for stage in stages:
+        split = next((name for name in SPLITS if stage.metrics.get(name)), "")
+        time = "done before" if stage.cached else duration(sum(stage.seconds.values()))
+        table.add_row(
+            stage.name,
+            stage.start,
+            stage.objective,
+            f"{stage.steps:,}",
+            f"{stage.tokens_per_second:,.0f}",
+            time,
+            split,
+            _metrics(stage.metrics.get(split, {})),
+        )
+    return table
+
+
+def _plan(stages: tuple[Planned, ...]) -> Table:
+    table = _table("stage", "would", "because", "rows", "steps")
+    for stage in stages:
+        rows = ", ".join(f"{split} {count:,}" for split, count in stage.rows.items())
+        table.add_row(stage.name, stage.action, stage.why, rows, "" if stage.steps is None else f"{stage.steps:,}")
+    return table
+
+
+def _metrics(metrics: Mapping[str, float | None]) -> str:
+    return "  ".join(f"{name} {'–' if value is None else f'{value:.4f}'}" for name, value in metrics.items())
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in {"steps", "tokens/s"} else "left")
+    return table

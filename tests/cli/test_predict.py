@@ -1,0 +1,249 @@
+"""`bertsmith predict` and `bertsmith embed`: every format in, JSON lines out, nothing lost."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bertsmith.cli import inputs
+from bertsmith.cli.inputs import stream
+from bertsmith.cli.predicting import predicted
+from bertsmith.core.progress import Silence
+from bertsmith.core.types import Example
+from bertsmith.data.dataset import Problem
+from bertsmith.models import load
+from tests.cli.conftest import Cli
+
+TEXTS = ["很好", "不好", "服务真差"]
+
+
+def test_every_row_gives_a_line_with_its_number_and_text(cli: Cli, models: Path, tmp_path: Path):
+    file = tmp_path / "new.txt"
+    file.write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
+    ran = cli("predict", models / "single", file)
+    assert (ran.status, ran.err) == (0, "")
+    assert [line["line"] for line in ran.lines] == [1, 2, 3]
+    assert [line["text"] for line in ran.lines] == TEXTS
+    assert all(line["label"] == max(line["scores"], key=line["scores"].get) for line in ran.lines)
+
+
+def test_predictions_are_the_models(cli: Cli, models: Path):
+    checkpoint = load(str(models / "single"))
+    encoding = checkpoint.tokenizer.encode("服务真差")
+    ids = torch.from_numpy(encoding.input_ids.astype(np.int64))[None]
+    from bertsmith.core.types import Batch
+
+    with torch.inference_mode():
+        batch = Batch(ids, torch.ones_like(ids), torch.zeros_like(ids))
+        expected = checkpoint.model.heads["classification"](checkpoint.model(batch)).softmax(1)[0]
+    found = cli("predict", models / "single", "--text", "服务真差").json
+    assert found["scores"] == pytest.approx(dict(zip(("差", "好"), expected.tolist(), strict=True)), abs=2e-4)
+    assert "line" not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tsv", "label\ttext_a\n1\t很好\n0\t不好\n"),
+        ("a.csv", "text,id\n很好,x\n不好,y\n"),
+        ("a.jsonl", '{"sentence": "很好", "id": 7}\n{"sentence": "不好", "id": 8}\n'),
+        ("a.json", '[{"text": "很好"}, {"text": "不好"}]'),
+    ],
+)
+def test_any_format_goes_in(cli: Cli, models: Path, tmp_path: Path, name: str, content: str):
+    file = tmp_path / name
+    file.write_text(content, encoding="utf-8")
+    ran = cli("predict", models / "single", file)
+    assert (ran.status, ran.err) == (0, "")
+    assert [line["text"] for line in ran.lines] == ["很好", "不好"]
+    assert [line.get("id") for line in ran.lines] == {"a.csv": ["x", "y"], "a.jsonl": [7, 8]}.get(name, [None, None])
+
+
+@pytest.mark.parametrize("stdin", ["很好\n不好\n", '{"text": "很好"}\n{"text": "不好"}\n', "text\tid\n很好\t1\n不好\t2\n"])
+def test_standard_input_is_recognised(cli: Cli, models: Path, stdin: str):
+    ran = cli("predict", models / "single", "-", stdin=stdin)
+    assert (ran.status, ran.err) == (0, "")
+    assert [line["text"] for line in ran.lines] == ["很好", "不好"]
+
+
+def test_pairs(cli: Cli, models: Path, tmp_path: Path):
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"sentence1": "很好", "sentence2": "真好", "id": 1}\n', encoding="utf-8")
+    found = cli("predict", models / "pair", file).json
+    assert (found["text"], found["text_pair"], found["id"]) == ("很好", "真好", 1)
+    same = cli("predict", models / "pair", "--text", "很好", "--text-pair", "真好").json
+    assert same["scores"] == pytest.approx(found["scores"], abs=1e-4)
+    swapped = cli("predict", models / "pair", file, "--column", "text=sentence2", "--column", "text_pair=sentence1").json
+    assert (swapped["text"], swapped["text_pair"]) == ("真好", "很好")
+
+
+def test_bad_lines_are_listed_and_the_good_ones_are_written(cli: Cli, models: Path, tmp_path: Path):
+    file, output = tmp_path / "new.jsonl", tmp_path / "out.jsonl"
+    lines = [
+        b'{"text": "\xe5\xbe\x88"}',
+        b'{"text": ""}',
+        b"not json",
+        b'{"text": 7}',
+        b'{"other": "x"}',
+        b'{"text": "\xff"}',
+        b'{"text": "\xe5\xa5\xbd"}',
+    ]
+    file.write_bytes(b"\n".join(lines))
+    ran = cli("predict", models / "single", file, "--output", output)
+    assert (ran.status, ran.out) == (2, "")
+    written = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert [(line["line"], line["text"]) for line in written] == [(1, "很"), (7, "好")]
+    assert "error: 5 of 7 lines could not be read; the other 2 were done" in ran.err
+    for number, reason in ((2, "text is empty"), (3, "not JSON"), (4, "not a string"), (5, "is missing"), (6, "not UTF-8")):
+        assert any(f"new.jsonl:{number}: " in line and reason in line for line in ran.err.splitlines())
+
+
+def test_a_row_of_a_pair_without_its_second_text_is_a_bad_line(cli: Cli, models: Path, tmp_path: Path):
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"text": "很好", "text_pair": "好"}\n{"text": "很好"}\n{"text": "不", "text_pair": "好"}\n', encoding="utf-8")
+    ran = cli("predict", models / "pair", file)
+    assert ran.status == 2
+    assert [line["line"] for line in ran.lines] == [1, 3]
+    assert "pairs.jsonl:2: text_pair is missing" in ran.err
+
+
+def test_half_a_surrogate_goes_through(cli: Cli, models: Path):
+    ran = cli("predict", models / "single", "-", stdin='{"text": "\\ud83d 好"}\n')
+    assert ran.status == 0
+    assert ran.json["text"] == "\ud83d 好"
+
+
+class Endless:
+    """Says how far it has been read."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __iter__(self) -> "Endless":
+        return self
+
+    def __next__(self) -> Example:
+        self.read += 1
+        return Example({"text": "很好"}, "endless", self.read)
+
+
+def test_the_first_results_come_before_the_input_has_ended(models: Path):
+    from bertsmith.inference.engine import Engine
+
+    from bertsmith.cli.opening import opened_for_use
+
+    rows = Endless()
+    results = predicted(Engine(*opened_for_use(str(models / "single"))), rows, [], Silence())
+    assert [line["line"] for line in itertools.islice(results, 3)] == [1, 2, 3]
+    assert rows.read < 20_000
+
+
+def test_a_pipe_that_stays_open_is_answered(models: Path):
+    """Two hundred rows are looked at to recognise the columns; more than that, and answers come while the writer is still there."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bertsmith.cli", "predict", str(models / "single"), "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    os.set_blocking(process.stdin.fileno(), False)
+    written = 0
+    while written < 50_000_000:
+        written += process.stdin.raw.write("很好\n".encode() * 1000) or 0  # type: ignore[attr-defined]
+        if written and not select_readable(process.stdout.fileno()):
+            continue
+        break
+    first = json.loads(process.stdout.readline())
+    process.kill()
+    process.wait()
+    assert (first["line"], first["text"]) == (1, "很好")
+
+
+def select_readable(descriptor: int) -> bool:
+    import select
+
+    return bool(select.select([descriptor], [], [], 0.02)[0])
+
+
+def test_rows_are_read_as_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(inputs, "SAMPLE", 2)
+    file = tmp_path / "a.txt"
+    file.write_text("很好\n不好\n真好\n", encoding="utf-8")
+    rows = stream(str(file), columns={}, format_name=None, needed=["text"])
+    first = next(rows)
+    assert isinstance(first, Example)
+    assert first["text"] == "很好"
+    assert [row["text"] for row in rows if isinstance(row, Example)] == ["不好", "真好"]
+
+
+def test_several_files_of_a_pattern(cli: Cli, models: Path, tmp_path: Path):
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text("很好\n", encoding="utf-8")
+    lines = cli("predict", models / "single", tmp_path / "*.txt").lines
+    assert [(Path(line["file"]).name, line["line"]) for line in lines] == [("a.txt", 1), ("b.txt", 1)]
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "message"),
+    [
+        ("single", ["nope.txt"], "there is no file nope.txt"),
+        ("single", ["--column", "text=txet", "DATA"], "no column 'txet' for text (did you mean 'text'?)"),
+        ("single", ["--column", "text", "DATA"], "--column takes NAME=COLUMN"),
+        ("single", ["--format", "tvs", "DATA"], "unknown format 'tvs' (did you mean 'tsv'?)"),
+        ("single", ["--precision", "float8", "DATA"], "float8"),
+        ("pair", ["DATA"], "text_pair"),
+        ("pair", ["--text", "很好"], "give --text-pair"),
+        ("single", [], "name an INPUT"),
+        ("single", ["DATA", "--text", "很好"], "name an INPUT"),
+        ("single", ["DATA", "--output", "/nowhere/out.jsonl"], "cannot write /nowhere/out.jsonl"),
+        ("single", ["-"], "standard input is empty"),
+        ("pretrained", ["DATA"], "was not fine-tuned for a task that is known here (trained heads: mlm)"),
+        ("nowhere", ["DATA"], "no folder"),
+    ],
+)
+def test_mistakes(cli: Cli, models: Path, tmp_path: Path, model: str, arguments: list[str], message: str):
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"text": "很好"}\n', encoding="utf-8")
+    ran = cli("predict", f"{models / model}", *(str(data) if argument == "DATA" else argument for argument in arguments))
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("error: ")
+    assert message in ran.err
+
+
+def test_an_output_that_cannot_be_written_is_found_out_before_the_work(cli: Cli, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    data = tmp_path / "data.txt"
+    data.write_text("很好\n", encoding="utf-8")
+    assert cli("embed", models / "bare", data, "--output", "vectors.txt").status == 2
+    assert cli("predict", models / "single", data, "--output", tmp_path).status == 2
+
+
+def test_embeddings_as_lines_and_as_an_array(cli: Cli, models: Path, tmp_path: Path):
+    data, output = tmp_path / "data.txt", tmp_path / "vectors.npy"
+    data.write_text("\n".join(TEXTS), encoding="utf-8")
+    ran = cli("embed", models / "bare", data, "--output", output)
+    assert (ran.status, ran.out) == (0, "")
+    saved = np.load(output)
+    assert (saved.shape, saved.dtype) == ((3, 16), np.float32)
+    lines = cli("embed", models / "bare", data).lines
+    assert [line["text"] for line in lines] == TEXTS
+    np.testing.assert_allclose([line["vector"] for line in lines], saved, atol=1e-5)
+    first = cli("embed", models / "bare", data, "--pooling", "cls").lines
+    assert not np.allclose([line["vector"] for line in first], saved)
+
+
+def test_vectors_are_the_means_of_the_last_states(cli: Cli, models: Path):
+    states = cli("inspect", models / "bare", "服务真差", "--embedding", "layer:2").lines
+    [line] = cli("embed", models / "bare", "-", stdin="服务真差\n").lines
+    np.testing.assert_allclose(line["vector"], np.mean([state["vector"] for state in states], axis=0), atol=1e-4)
+
+
+def test_problems_are_not_examples(tmp_path: Path):
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"text": "很好"}\n{"text": " "}\n', encoding="utf-8")
+    kinds = [type(row) for row in stream(str(file), columns={}, format_name=None, needed=["text"])]
+    assert kinds == [Example, Problem]
