@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("everywhere", deadline=None)  # how fast the machine is does not make an example wrong
+settings.load_profile("everywhere")
 
 ROOT = Path(__file__).resolve().parent.parent
 
