@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -70,7 +70,7 @@ def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) ->
     folder = locate(name)
     config = read_json(folder / "config.json")
     family = _family(config, folder)
-    weights = _full_names(read_weights(folder), family)
+    weights = _full_names(read_weights(folder), family, folder)
     stored = _stored_heads(family, weights, config)
     stored_sizes = {head: _num_labels(family, head, weights) for head in stored}
     sizes = dict(heads) if heads is not None else stored_sizes
@@ -81,8 +81,7 @@ def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) ->
         model.reinitialise(torch.Generator().manual_seed(seed_at(seed, "head", head)), model.heads[head])
     tokenizer = Tokenizer.from_folder(folder)
     _check_vocabulary(tokenizer, family, str(folder))
-    task = read_json(folder / TASK_FILE).get("task", {}) if (folder / TASK_FILE).is_file() else {}
-    return Checkpoint(model.eval(), tokenizer, labels, task, frozenset(stored), fresh, folder)
+    return Checkpoint(model.eval(), tokenizer, labels, _task(folder), frozenset(stored), fresh, folder)
 
 
 def create(family: str, tokenizer: Tokenizer, config: Mapping[str, Any], heads: Mapping[str, int] | None = None, *, seed: int = 0) -> Checkpoint:
@@ -160,9 +159,13 @@ def _family(config: Mapping[str, Any], folder: Path) -> Family:
     return families[str(model_type)].from_config(config, str(file))
 
 
-def _full_names(weights: Mapping[str, Tensor], family: Family) -> dict[str, Tensor]:
+def _full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> dict[str, Tensor]:
     """The weights by their full present names; of a tied weight that is stored by the name of its copy alone, that copy is the weight."""
     full = with_base_prefix([modern_name(name) for name in weights], family.base)
+    unknown = [name for name in weights if not _known(family, full[modern_name(name)])]
+    if unknown:
+        question = f"is model_type in {folder / 'config.json'} right?"
+        raise CheckpointError(f"{len(unknown)} weights in {folder} do not belong to a {family.model_type} model: {question}", sorted(unknown))
     named = {full[modern_name(name)]: weight for name, weight in weights.items()}
     copies = {original: named[copy] for head in family.heads.values() for copy, original in head.weights.copies.items() if copy in named}
     return {**copies, **named}
@@ -173,11 +176,6 @@ def _stored_heads(family: Family, weights: Mapping[str, Tensor], config: Mapping
 
     Where two heads share names (`classifier`), the architecture decides; where it does not, a head that is wholly part of another gives way to it.
     """
-    unknown = [name for name in weights if not _known(family, name)]
-    if unknown:
-        raise CheckpointError(
-            f"{len(unknown)} weights do not belong to a {family.model_type} model: is model_type in config.json right?", sorted(unknown)
-        )
     architectures = {str(name) for name in config.get("architectures") or []} - {family.base_architecture}
     names = {head: set(known.weights.rules.values()) for head, known in family.heads.items()}
     complete = [head for head in family.heads if all(_has(weights, name) for name in names[head])]
@@ -199,7 +197,9 @@ def _known(family: Family, name: str) -> bool:
 def _num_labels(family: Family, head: str, weights: Mapping[str, Tensor]) -> int:
     """How many labels a stored head has; 0 where that is not a choice."""
     output = family.heads[head].weights.theirs("output.weight")
-    return len(weights[output]) if family.heads[head].labelled and output is not None and weights[output].ndim else 0
+    if not family.heads[head].labelled or output is None:
+        return 0
+    return max(1, len(weights[output])) if weights[output].ndim else 1
 
 
 def _filled(family: Family, sizes: Mapping[str, int], fresh: frozenset[str], weights: Mapping[str, Tensor], folder: Path) -> Model:
@@ -220,7 +220,7 @@ def _filled(family: Family, sizes: Mapping[str, int], fresh: frozenset[str], wei
             problems.append(f"{theirs} has the shape {list(found.shape)}; config.json asks for {list(place.shape)}")
         else:
             state[name] = found.to(torch.float32)
-    problems += _surplus(family, weights, state)
+    problems += _surplus(family, weights, model)
     problems += _untied(family.table([head for head in sizes if head not in fresh]), weights)
     if problems:
         raise CheckpointError(f"the weights in {folder} do not fit its config.json", problems)
@@ -228,9 +228,10 @@ def _filled(family: Family, sizes: Mapping[str, int], fresh: frozenset[str], wei
     return model
 
 
-def _surplus(family: Family, weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+def _surplus(family: Family, weights: Mapping[str, Tensor], model: Model) -> list[str]:
+    built = model.backbone.state_dict()
     names = {theirs: family.weights.ours(theirs) for theirs in weights}
-    extra = [theirs for theirs, ours in names.items() if ours is not None and f"backbone.{ours}" not in state]
+    extra = [theirs for theirs, ours in names.items() if ours is not None and ours not in built]
     return [f"{theirs} is there; config.json describes a model without it" for theirs in sorted(extra)]
 
 
@@ -251,6 +252,15 @@ def _labels(config: Mapping[str, Any], count: int, folder: Path) -> tuple[str, .
     if not isinstance(names, dict) or set(names) != set(numbers):
         raise CheckpointError(f"{folder / 'config.json'}: id2label must name the {count} labels of the stored head, from 0 on; it is {names!r}")
     return tuple(str(names[number]) for number in numbers)
+
+
+def _task(folder: Path) -> Mapping[str, Any]:
+    if not (folder / TASK_FILE).is_file():
+        return {}
+    task = read_json(folder / TASK_FILE).get("task")
+    if not isinstance(task, dict):
+        raise CheckpointError(f"{folder / TASK_FILE} must hold a task's table under 'task'; it holds {task!r}. Without the file, the task is unknown")
+    return cast("dict[str, Any]", task)
 
 
 def _label_names(checkpoint: Checkpoint) -> tuple[str, ...]:
