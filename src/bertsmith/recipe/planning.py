@@ -1,0 +1,224 @@
+"""What a run will do, and everything that is wrong with it that can be told without weights.
+
+For every stage: what it starts from, which files it reads, whether it is done already, whether its data can be used, whether model, objective and
+technique fit together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bertsmith.core.errors import RecipeError, UserError
+from bertsmith.core.progress import Progress
+from bertsmith.models.family import Family
+from bertsmith.objectives.base import Objective
+from bertsmith.recipe.fields import Place
+from bertsmith.recipe.files import digest, source_digests
+from bertsmith.recipe.preparing import Prepared, look_at_text, prepared_task, splits_of
+from bertsmith.recipe.result import Planned
+from bertsmith.recipe.schema import Recipe, Stage
+from bertsmith.recipe.standing import STAGES, StageFolder, Standing, inputs_of
+from bertsmith.recipe.starts import Start, examined, is_here
+from bertsmith.tasks.base import SentenceTask, Task
+from bertsmith.train.batches import total_steps
+from bertsmith.train.options import TrainOptions
+
+OBJECTIVE_METRICS = ("loss", "perplexity")
+"""What is measured of every pre-training objective."""
+
+NAMING_ROWS = 64
+"""Rows that are scored to find out which metrics a task has."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage and all that is known of it before it is run.
+
+    Attributes:
+        stage: The stage.
+        seed: That it is run with.
+        folder: Its folder.
+        start: What it starts from; None where that is on the Hub and nothing is to be fetched.
+        inputs: What its result depends on; None where something of it is not known.
+        standing: What is to be done about it.
+        files: The hashes of its data files by split.
+        prepared: Its data; None where the stage is cached.
+    """
+
+    stage: Stage
+    seed: int
+    folder: StageFolder
+    start: Start | None
+    inputs: dict[str, Any] | None
+    standing: Standing
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
+    prepared: Prepared | None = None
+
+    @property
+    def key(self) -> str:
+        """The hash of everything that its result depends on."""
+        return digest(self.inputs)
+
+    def planned(self) -> Planned:
+        """What will be done about it, in words and numbers."""
+        before = {} if self.standing.result is None else self.standing.result.data
+        account = before if self.prepared is None else self.prepared.account
+        return Planned(
+            name=self.stage.name,
+            action=self.standing.action,
+            why=self.standing.why,
+            rows={split: int(part["rows"]) for split, part in account.items()},
+            steps=self._steps(),
+        )
+
+    def _steps(self) -> int | None:
+        if self.standing.result is not None:
+            return self.standing.result.steps
+        rows = None if self.prepared is None else self.prepared.rows.get("train")
+        return self.stage.train.steps if rows is None else total_steps(rows.lengths, self.stage.train, self.seed)
+
+
+def plan(recipe: Recipe, out: Path, *, resume: bool, fetch: bool, progress: Progress) -> list[Job]:
+    """Look at everything that a run needs. Of raw text only the beginnings of the files are read; labelled data is read and encoded.
+
+    Args:
+        recipe: What is to be run.
+        out: The run's folder.
+        resume: Whether interrupted stages are gone on with.
+        fetch: Ask the Hub for models that are not here.
+        progress: Who wants to know.
+
+    Raises:
+        RecipeError: Lists everything that is wrong, each with its path.
+    """
+    problems: list[str] = []
+    jobs: dict[str, Job] = {}
+    for stage in recipe.stages:
+        place = Place(recipe.place(stage), problems)
+        files = _files(stage, place)
+        job = _job(recipe, stage, jobs, out, files, resume=resume, fetch=fetch, place=place)
+        jobs[stage.name] = job
+        _note_missing_validation(stage, place.at("train"))
+        if files is None or job.standing.action == "cached":
+            continue
+        prepared = _prepared(job, place.at("data"), progress)
+        jobs[stage.name] = replace(job, prepared=prepared)
+        if prepared is not None and job.start is not None:
+            _note_misfits(stage, prepared, job.start.family, place)
+    if problems:
+        raise RecipeError(f"{len(problems)} {'things are' if len(problems) > 1 else 'thing is'} wrong with the recipe", problems)
+    blocked = [f"stage {job.stage.name!r} {job.standing.why}" for job in jobs.values() if job.standing.action == "blocked"]
+    if blocked:
+        raise RecipeError(f"{out} holds an unfinished run", blocked)
+    return list(jobs.values())
+
+
+def _job(
+    recipe: Recipe,
+    stage: Stage,
+    jobs: Mapping[str, Job],
+    out: Path,
+    files: Mapping[str, Mapping[str, str]] | None,
+    *,
+    resume: bool,
+    fetch: bool,
+    place: Place,
+) -> Job:
+    folder, seed = StageFolder(out / STAGES / stage.name), recipe.seed_of(stage)
+    if stage.earlier is not None:
+        earlier = jobs[stage.earlier]
+        start = earlier.start and replace(earlier.start, place=earlier.folder.model)
+        origin = None if earlier.inputs is None else earlier.key
+    else:
+        start = _start(stage, fetch, place.at("from"))
+        origin = start and start.digest
+    if files is None or origin is None:
+        return Job(stage, seed, folder, start, None, Standing("run", "the model has to be fetched from the Hub first"))
+    inputs = inputs_of(stage, seed, origin, files)
+    return Job(stage, seed, folder, start, inputs, folder.standing(inputs, resume=resume), files)
+
+
+def _start(stage: Stage, fetch: bool, place: Place) -> Start | None:
+    if not fetch and not is_here(stage.start):
+        return None
+    try:
+        return examined(stage.start)
+    except UserError as error:
+        place.wrong("\n    ".join([error.summary, *error.problems]))
+        return None
+
+
+def _files(stage: Stage, place: Place) -> dict[str, dict[str, str]] | None:
+    """The hashes of a stage's data files by split; None, with a note, where one is not there."""
+    found: dict[str, dict[str, str]] = {}
+    splits = splits_of(stage.data)
+    for split, names in splits.items():
+        try:
+            found[split] = source_digests(names)
+        except UserError as error:
+            place.at("data").at(split).wrong("\n    ".join([error.summary, *error.problems]))
+    return found if found.keys() == splits.keys() else None
+
+
+def _prepared(job: Job, place: Place, progress: Progress) -> Prepared | None:
+    if isinstance(job.stage.objective, Task):
+        return prepared_task(job.stage, job.seed, job.start, place, progress)
+    look_at_text(job.stage, place)
+    return Prepared(job.stage.objective)
+
+
+def _note_missing_validation(stage: Stage, place: Place) -> None:
+    """Options that mean nothing without validation data."""
+    if stage.data.valid is not None:
+        return
+    options: TrainOptions = stage.train
+    wanted = [f"keep = {options.keep!r}"] if options.keep != "last" else []
+    wanted += [name for name in ("patience", "evaluate_every") if getattr(options, name) is not None]
+    if wanted:
+        place.wrong(f"{' and '.join(wanted)}: there is no validation data; give data.valid, a file or a share of the training data such as 0.1")
+
+
+def _note_misfits(stage: Stage, prepared: Prepared, family: Family, place: Place) -> None:
+    """What a model cannot do: a head, a length, a technique."""
+    objective = prepared.objective
+    here = place.at("task" if isinstance(objective, Task) else "objective")
+    longest = getattr(objective, "max_length", 0)
+    if longest > family.max_length:
+        here.at("max_length").wrong(f"got {longest}; the model has {family.max_length} positions")
+    for message, where in _unbuildable(stage, objective, family, here, place.at("tuning")):
+        where.wrong(message)
+    metric = stage.train.keep.partition(":")[2]
+    known = _metric_names(prepared)
+    if metric and known and metric not in known:
+        place.at("train").at("keep").wrong(f"got {stage.train.keep!r}; what is measured: {', '.join(known)}")
+
+
+def _unbuildable(stage: Stage, objective: Objective, family: Family, here: Place, tuning: Place) -> Iterator[tuple[str, Place]]:
+    """Build the model without weights, and let the technique edit it."""
+    try:
+        with torch.device("meta"):
+            model = family.build_model({name: request.labels for name, request in objective.heads().items()})
+    except UserError as error:
+        yield error.summary, here
+        return
+    try:
+        stage.tuning.apply(model)
+    except ValueError as error:
+        yield str(error), tuning
+
+
+def _metric_names(prepared: Prepared) -> tuple[str, ...]:
+    """The metrics of an objective or a task, found by scoring a few rows; none where that cannot be done."""
+    if not isinstance(prepared.objective, Task):
+        return OBJECTIVE_METRICS
+    rows = prepared.rows.get("valid")
+    if rows is None or not isinstance(prepared.objective, SentenceTask):
+        return ()
+    few = rows[:NAMING_ROWS]
+    return tuple(prepared.objective.metrics(np.zeros((len(few), prepared.objective.num_scores), np.float32), few))

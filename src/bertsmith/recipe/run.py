@@ -1,0 +1,160 @@
+"""Running a recipe: its stages in order, each once.
+
+What is done is kept. A run that is stopped, by whatever means, is gone on with by the same command and `--resume`; a recipe that has changed is run
+again from the first stage that the change concerns.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from bertsmith.core.errors import InterruptedRunError, RecipeError, UserError
+from bertsmith.core.progress import Progress, Silence
+from bertsmith.recipe.fields import Place
+from bertsmith.recipe.files import is_disk_full, link_folder, write_json, write_text
+from bertsmith.recipe.planning import Job, plan
+from bertsmith.recipe.preparing import prepared_text
+from bertsmith.recipe.result import RunResult, StageResult
+from bertsmith.recipe.schema import Recipe
+from bertsmith.recipe.stage import run_stage
+from bertsmith.recipe.standing import STAGES, check_folder, held
+from bertsmith.recipe.writing import to_toml
+from bertsmith.tasks.base import Task
+
+
+def run(recipe: Recipe, out: Path, *, resume: bool = False, dry_run: bool = False, progress: Progress | None = None) -> RunResult:
+    """Run a recipe.
+
+    Args:
+        recipe: What `parse` or `read_recipe` gave.
+        out: The run's folder. Stages that are done there with the same inputs are not run again.
+        resume: Go on with a stage that was interrupted.
+        dry_run: Find everything that is wrong and say what would be done; nothing is written and the network is not asked.
+        progress: Who wants to know.
+
+    Returns:
+        What was done, or what would be.
+
+    Raises:
+        RecipeError: Something is wrong with the recipe, its data or the folder; lists everything.
+        CheckpointError: A model cannot be read.
+        InterruptedRunError: Stopped from outside; what was done is kept and can be gone on with.
+    """
+    listener = progress or Silence()
+    check_folder(out, [stage.name for stage in recipe.stages])
+    with _told_plainly(out):
+        jobs = plan(recipe, out, resume=resume, fetch=not dry_run, progress=listener)
+        planned = tuple(job.planned() for job in jobs)
+        if dry_run:
+            return RunResult(folder=out, seed=recipe.seed, plan=planned, notes=_data_notes(jobs))
+        with held(out):
+            return _run(recipe, jobs, RunResult(folder=out, seed=recipe.seed, plan=planned), listener)
+
+
+def _run(recipe: Recipe, jobs: Sequence[Job], result: RunResult, progress: Progress) -> RunResult:
+    out = result.folder
+    _begin(recipe, out)
+    stages: list[StageResult] = []
+    for job in _with_text(recipe, jobs, out, progress):
+        stages.append(_done(job, len(jobs), len(stages) + 1, progress))
+        _join_metrics(out, stages)
+    link_folder(jobs[-1].folder.model, result.model)
+    result = replace(result, stages=tuple(stages))
+    write_json(out / "result.json", {"seed": recipe.seed, "stages": [stage.to_dict() for stage in stages]})
+    return result
+
+
+def _begin(recipe: Recipe, out: Path) -> None:
+    (out / STAGES).mkdir(parents=True, exist_ok=True)
+    write_text(out / "recipe.toml", to_toml(recipe))
+    (out / "result.json").unlink(missing_ok=True)
+
+
+def _with_text(recipe: Recipe, jobs: Sequence[Job], out: Path, progress: Progress) -> list[Job]:
+    """The jobs with their raw text encoded: all of it before the first step, for what is wrong with it should not show after hours."""
+    problems: list[str] = []
+    ready: list[Job] = []
+    for job in jobs:
+        if job.standing.action == "cached" or isinstance(job.stage.objective, Task):
+            ready.append(job)
+            continue
+        assert job.start is not None, "a run has fetched its models"
+        place = Place(recipe.place(job.stage), problems).at("data")
+        ready.append(replace(job, prepared=prepared_text(job.stage, job.seed, job.start, job.files, out / "cache", place, progress)))
+    if problems:
+        raise RecipeError(f"{len(problems)} {'things are' if len(problems) > 1 else 'thing is'} wrong with the data", problems)
+    return ready
+
+
+def _done(job: Job, total: int, number: int, progress: Progress) -> StageResult:
+    about = f"stage {job.stage.name!r} ({number} of {total})"
+    if job.standing.result is not None:
+        progress.note(f"{about}: {job.standing.why}, not run again")
+        return replace(job.standing.result, cached=True)
+    progress.note(f"{about}: {'goes on' if job.standing.action == 'resume' else 'begins'}, {job.standing.why}")
+    try:
+        return run_stage(job, progress)
+    except InterruptedRunError as error:
+        raise InterruptedRunError(f"{about}: {error}") from error
+    except KeyboardInterrupt:
+        raise InterruptedRunError(f"{about}: stopped; finished stages and checkpoints are kept: go on with --resume") from None
+
+
+def _join_metrics(out: Path, stages: Sequence[StageResult]) -> None:
+    """`metrics.jsonl` of all stages so far, with the stage in every line."""
+    files = {stage.name: out / STAGES / stage.name / "metrics.jsonl" for stage in stages}
+    lines = [(name, line) for name, file in files.items() if file.is_file() for line in file.read_text(encoding="utf-8").splitlines()]
+    write_text(out / "metrics.jsonl", "".join(json.dumps({"stage": name, **json.loads(line)}) + "\n" for name, line in lines))
+
+
+def _data_notes(jobs: Sequence[Job]) -> tuple[str, ...]:
+    return tuple(f"stage {job.stage.name!r}: {note}" for job in jobs if job.prepared is not None for note in job.prepared.notes)
+
+
+@contextmanager
+def _told_plainly(out: Path) -> Generator[None]:
+    """A full disk and a wish to stop are said as what they are, with the way on."""
+    try:
+        with _stopped_by_terminate():
+            yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError(f"stopped; what was done is kept in {out}: go on with --resume") from None
+    except OSError as error:
+        if is_disk_full(error):
+            raise _full_disk(out) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise RecipeError(f"cannot write {error.filename or out}: {error.strerror}; name another folder with --out") from error
+        raise
+    except UserError as error:
+        if is_disk_full(error):
+            raise _full_disk(out) from error
+        raise
+
+
+def _full_disk(out: Path) -> RecipeError:
+    return RecipeError(f"the disk of {out} is full; finished stages and the last checkpoint are kept: free some space and go on with --resume")
+
+
+@contextmanager
+def _stopped_by_terminate() -> Generator[None]:
+    """SIGTERM is treated like Ctrl-C, where signals can be received."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,232 @@
+"""One stage: open the model, train it, measure it, save it, and write down what was done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from bertsmith.core.errors import RecipeError
+from bertsmith.core.progress import Progress
+from bertsmith.core.randomness import seed_at
+from bertsmith.models.family import Model
+from bertsmith.models.loading import Checkpoint, save
+from bertsmith.objectives.base import Objective
+from bertsmith.recipe.planning import Job
+from bertsmith.recipe.preparing import Prepared
+from bertsmith.recipe.result import StageResult, machine, peak_memory, versions
+from bertsmith.recipe.schema import NewModel
+from bertsmith.recipe.starts import Start
+from bertsmith.recipe.writing import component_table
+from bertsmith.tasks.base import Task
+from bertsmith.train.evaluation import evaluate
+from bertsmith.train.loop import Training, TrainResult
+from bertsmith.train.precision import resolve
+
+
+@dataclass
+class Notes:
+    """Progress that keeps what was noted.
+
+    Attributes:
+        progress: Who listens.
+        kept: What was noted.
+    """
+
+    progress: Progress
+    kept: list[str] = field(default_factory=list[str])
+
+    def begin(self, what: str, total: float | None, unit: str) -> None:
+        """Handed on."""
+        self.progress.begin(what, total, unit)
+
+    def advance(self, amount: float = 1, **numbers: float) -> None:
+        """Handed on."""
+        self.progress.advance(amount, **numbers)
+
+    def end(self) -> None:
+        """Handed on."""
+        self.progress.end()
+
+    def note(self, message: str) -> None:
+        """Kept and handed on."""
+        self.kept.append(message)
+        self.progress.note(message)
+
+
+@dataclass
+class Clock:
+    """Seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+
+    @contextmanager
+    def phase(self, name: str) -> Generator[None]:
+        """A block of work that belongs to a phase."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 3)
+
+
+def run_stage(job: Job, progress: Progress) -> StageResult:
+    """Run a stage whose data is prepared.
+
+    Args:
+        job: What is to be done; begun anew, or gone on with where its standing is "resume".
+        progress: Who wants to know.
+
+    Raises:
+        RecipeError: A head that has to come with the model is not there.
+        CheckpointError: The model cannot be read, or the disk is full.
+        InterruptedRunError: Stopped from outside; a checkpoint was written.
+    """
+    assert job.prepared is not None, "its data was prepared"
+    assert job.start is not None, "its model was fetched"
+    assert job.inputs is not None, "with both of them, its inputs are known"
+    notes, prepared = Notes(progress), job.prepared
+    clock = Clock({"encode": round(prepared.seconds, 3)})
+    for note in prepared.notes:
+        notes.note(f"stage {job.stage.name!r}: {note}")
+    if job.standing.action != "resume":
+        job.folder.begin(job.stage, job.seed, job.inputs)
+    with clock.phase("load"):
+        checkpoint = _opened(job, prepared.objective, job.start, notes)
+    metrics: dict[str, dict[str, float | None]] = {}
+    if _is_measured_before(prepared, checkpoint):
+        with clock.phase("evaluate"):
+            metrics["before"] = _measured(checkpoint, prepared, "valid", job, notes)
+    trained = _trained(job, prepared, checkpoint, notes)
+    clock.seconds["train"] = round(trained.seconds, 3)
+    with clock.phase("evaluate"):
+        metrics.update({split: _measured(checkpoint, prepared, split, job, notes) for split in ("valid", "test") if split in prepared.rows})
+    with clock.phase("save"):
+        save(_labelled(checkpoint, prepared.objective), job.folder.model)
+    result = _result(job, prepared, checkpoint.model, trained, metrics, clock.seconds, notes.kept)
+    job.folder.finish(result)
+    return result
+
+
+def _opened(job: Job, objective: Objective, start: Start, notes: Notes) -> Checkpoint:
+    """The model with the heads that are trained; what is random in them is said."""
+    requests = objective.heads()
+    checkpoint = start.opened({name: request.labels for name, request in requests.items()}, job.seed)
+    if isinstance(start.place, NewModel):
+        return checkpoint
+    lacking = [name for name in sorted(checkpoint.fresh_heads) if requests[name].pretrained]
+    if lacking:
+        raise RecipeError(f"stage {job.stage.name!r} needs the head {' and '.join(lacking)} with its weights, and {start.place} has none")
+    for name in sorted(checkpoint.fresh_heads):
+        notes.note(f"stage {job.stage.name!r}: {_fresh_head(name, checkpoint)}")
+    if isinstance(objective, Task) and not checkpoint.fresh_heads and checkpoint.labels != objective.labels:
+        _forget_labels(checkpoint, objective, job.seed)
+        notes.note(
+            f"stage {job.stage.name!r}: the last layer begins anew, for the model was trained on other labels ({', '.join(checkpoint.labels)})"
+        )
+    return checkpoint
+
+
+def _fresh_head(name: str, checkpoint: Checkpoint) -> str:
+    if name == "mlm":
+        return (
+            "the model comes without weights for predicting hidden tokens (the published Chinese-BERT-wwm models do, for instance); "
+            "they are random and learned here, so expect a high loss for the first steps and train long enough"
+        )
+    there = f"; it has: {', '.join(sorted(checkpoint.stored_heads))}" if checkpoint.stored_heads else ""
+    return f"the {name} head is new{there}"
+
+
+def _forget_labels(checkpoint: Checkpoint, objective: Objective, seed: int) -> None:
+    for name in objective.heads():
+        generator = torch.Generator().manual_seed(seed_at(seed, "labels", name))
+        checkpoint.model.reinitialise(generator, checkpoint.model.heads[name].get_submodule("output"))
+
+
+def _is_measured_before(prepared: Prepared, checkpoint: Checkpoint) -> bool:
+    """What a pre-training objective is worth shows beside what the model could do before it. A random head could do nothing."""
+    return not isinstance(prepared.objective, Task) and "valid" in prepared.rows and not checkpoint.fresh_heads
+
+
+def _measured(checkpoint: Checkpoint, prepared: Prepared, split: str, job: Job, notes: Notes) -> dict[str, float | None]:
+    precision = resolve(job.stage.train.precision, checkpoint.model.device)
+    found = evaluate(
+        checkpoint.model, prepared.objective, prepared.rows[split], checkpoint.tokenizer, precision=precision, seed=job.seed, progress=notes
+    )
+    return dict(found.metrics)
+
+
+def _trained(job: Job, prepared: Prepared, checkpoint: Checkpoint, notes: Notes) -> TrainResult:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed_at(job.seed, "tuning"))
+        job.stage.tuning.apply(checkpoint.model)
+    training = Training(
+        model=checkpoint.model,
+        tokenizer=checkpoint.tokenizer,
+        objective=prepared.objective,
+        rows=prepared.rows["train"],
+        valid=prepared.rows.get("valid"),
+        options=job.stage.train,
+        tuning=job.stage.tuning,
+        seed=job.seed,
+        folder=job.folder.path,
+        progress=notes,
+    )
+    trained = training.run(resume=job.standing.action == "resume")
+    job.stage.tuning.finish(checkpoint.model, job.folder.path, _base(job))
+    return trained
+
+
+def _base(job: Job) -> str:
+    """The name of the model that training started from."""
+    start = job.stage.start
+    if isinstance(start, NewModel):
+        return f"new {start.family}"
+    return start if job.stage.earlier is None or job.start is None else str(job.start.place)
+
+
+def _labelled(checkpoint: Checkpoint, objective: Objective) -> Checkpoint:
+    """The checkpoint that is saved: with the task that it has learned."""
+    if not isinstance(objective, Task):
+        return Checkpoint(checkpoint.model, checkpoint.tokenizer)
+    return Checkpoint(
+        checkpoint.model, checkpoint.tokenizer, objective.labels, {**component_table(objective), "problem_type": objective.problem_type}
+    )
+
+
+def _result(
+    job: Job,
+    prepared: Prepared,
+    model: Model,
+    trained: TrainResult,
+    metrics: dict[str, dict[str, float | None]],
+    seconds: dict[str, float],
+    notes: list[str],
+) -> StageResult:
+    start = job.stage.start
+    return StageResult(
+        name=job.stage.name,
+        start=f"new {start.family}" if isinstance(start, NewModel) else start,
+        objective=prepared.objective.name,
+        is_task=isinstance(prepared.objective, Task),
+        key=job.key,
+        seed=job.seed,
+        metrics=metrics,
+        steps=trained.steps,
+        epochs=trained.epochs,
+        kept_step=trained.kept_step,
+        stopped_early=trained.stopped_early,
+        tokens=trained.tokens,
+        tokens_per_second=round(trained.tokens_per_second, 1),
+        seconds=seconds,
+        peak_memory=peak_memory(),
+        num_parameters=model.num_parameters,
+        resumed_at=trained.resumed_at,
+        data=prepared.account,
+        notes=notes,
+        versions=versions(),
+        machine=machine(trained.precision, trained.processes),
+    )

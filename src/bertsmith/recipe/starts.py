@@ -1,0 +1,86 @@
+"""What a stage starts from, as far as it can be known without reading weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertsmith.checkpoint.folder import PICKLED_WEIGHTS, WEIGHTS, read_json
+from bertsmith.checkpoint.locate import locate
+from bertsmith.core.errors import CheckpointError
+from bertsmith.models.family import Family, families
+from bertsmith.models.loading import Checkpoint, create, load
+from bertsmith.recipe.files import digest, file_digest, folder_digest
+from bertsmith.recipe.schema import BUILTIN, NewModel
+from bertsmith.text.tokenizer import Tokenizer
+
+MODEL_FILES = (".json", ".txt", ".model", ".safetensors", ".bin")
+"""Endings of the files that make a model what it is."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model before its weights are read.
+
+    Attributes:
+        family: Its configuration.
+        tokenizer: Its tokenizer.
+        digest: A hash of everything that it consists of.
+        place: Its folder, or how to make it.
+    """
+
+    family: Family
+    tokenizer: Tokenizer
+    digest: str
+    place: Path | NewModel
+
+    def opened(self, heads: Mapping[str, int], seed: int) -> Checkpoint:
+        """The model itself; see `load` and `create`."""
+        if isinstance(self.place, Path):
+            return load(str(self.place), heads, seed=seed)
+        return create(self.place.family, self.tokenizer, self.place.config, heads, seed=seed)
+
+
+def is_here(start: str | NewModel) -> bool:
+    """Whether it can be looked at without asking the Hub."""
+    return isinstance(start, NewModel) or start.startswith(BUILTIN) or Path(start).is_absolute()
+
+
+def examined(start: str | NewModel) -> Start:
+    """Look at a model.
+
+    Raises:
+        CheckpointError: Something of it is missing, or cannot be built.
+        UnknownNameError: Its family is not known.
+    """
+    return _new(start) if isinstance(start, NewModel) else _in_folder(locate(start))
+
+
+def _in_folder(folder: Path) -> Start:
+    config = read_json(folder / "config.json")
+    if "model_type" not in config:
+        raise CheckpointError(f"{folder / 'config.json'} has no model_type; known: {', '.join(families)}")
+    family = families[str(config["model_type"])].from_config(config, str(folder / "config.json"))
+    if not any((folder / name).is_file() for kind in (WEIGHTS, PICKLED_WEIGHTS) for name in (kind, f"{kind}.index.json")):
+        raise CheckpointError(f"no weights in {folder}: expected {WEIGHTS} or {PICKLED_WEIGHTS} (or an index of shards)")
+    files = sorted(file for file in folder.iterdir() if file.suffix in MODEL_FILES)
+    return Start(family, _fitting(Tokenizer.from_folder(folder), family), folder_digest(files), folder)
+
+
+def _new(model: NewModel) -> Start:
+    place = Path(model.tokenizer)
+    tokenizer = Tokenizer.from_folder(place) if place.is_dir() else Tokenizer.from_vocabulary(place, lowercase=model.lowercase)
+    values = {"vocab_size": tokenizer.vocabulary_size, "pad_token_id": tokenizer.pad_id, **model.config}
+    family = families[model.family].from_config(values, f"the configuration of a new {model.family} model")
+    files = sorted(file for file in place.iterdir() if file.suffix in MODEL_FILES) if place.is_dir() else [place]
+    vocabulary = [model.lowercase, *(file_digest(file) for file in files)]
+    return Start(family, _fitting(tokenizer, family), digest([model.family, dict(model.config), vocabulary]), model)
+
+
+def _fitting(tokenizer: Tokenizer, family: Family) -> Tokenizer:
+    if tokenizer.vocabulary_size > family.vocab_size:
+        raise CheckpointError(
+            f"the tokenizer has {tokenizer.vocabulary_size} tokens and the model embeds {family.vocab_size}: they do not belong together"
+        )
+    return tokenizer
