@@ -82,7 +82,7 @@ def examine(
     Example:
         >>> report = examine(Dataset.of([{"text": "好", "label": "1"}, {"text": "好", "label": "0"}]))
         >>> [finding.code for finding in report.findings]
-        ['conflicting_duplicates', 'duplicates', 'rare_labels']
+        ['rare_labels', 'conflicting_duplicates', 'duplicates']
     """
     if not len(train):
         raise DataError("there is nothing to examine: train has no rows")

@@ -12,20 +12,25 @@ Reference:
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from bertsmith.core.randomness import generator_at
 from bertsmith.core.types import Example
 from bertsmith.data.checks.finding import MULTI_LABEL, REGRESSION, Finding, Patient, percent, place, plural, texts_of
 
-MAX_ROWS = 3000
+MAX_ROWS = 6000
 """More rows are sampled down, so that the answer takes seconds."""
 
-MAX_CHARACTERS = 300
+PART = 2000
+"""So many rows learn from each other; time grows with the third power of it, and two thousand tell what there is to tell."""
+
+MAX_CHARACTERS = 200
 """Of a text, more is not read."""
 
 MIN_ROWS = 40
@@ -50,7 +55,9 @@ def check_suspects(patient: Patient) -> Iterator[Finding]:
     if len(rows) < MIN_ROWS or not 2 <= len(names) <= MAX_LABELS:
         return
     given = np.array([names.index(patient.labels(row)[0]) for row in rows])
-    scores = left_out_scores(_features(rows), np.eye(len(names), dtype=np.float32)[given])
+    features, targets, scores = _features(rows), np.eye(len(names), dtype=np.float32)[given], np.empty((len(rows), len(names)), np.float32)
+    for part in np.array_split(generator_at(0, "parts").permutation(len(rows)), math.ceil(len(rows) / PART)):
+        scores[part] = left_out_scores(features[part], targets[part])
     guessed = scores.argmax(1)
     mistakes, by_chance = float((guessed != given).mean()), 1 - np.bincount(given).max() / len(given)
     if mistakes > (1 - BETTER_THAN_CHANCE) * by_chance:
@@ -77,7 +84,8 @@ def left_out_scores(features: Any, targets: np.ndarray) -> np.ndarray:
     """
     product = features @ features.T
     kernel = np.asarray(product.toarray() if hasattr(product, "toarray") else product, np.float32) + INTERCEPT
-    inverse = np.linalg.inv(kernel + np.eye(len(kernel), dtype=np.float32))
+    factor = torch.linalg.cholesky(torch.from_numpy(kernel + np.eye(len(kernel), dtype=np.float32)))
+    inverse = torch.cholesky_inverse(factor).numpy()  # a quarter of the time of numpy's, which does not know that it is symmetric
     return targets - inverse @ targets / np.diag(inverse)[:, None]
 
 
