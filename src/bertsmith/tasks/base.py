@@ -21,7 +21,7 @@ from bertsmith.core.registry import Registry, nearest
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, Objective, padded_inputs
-from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.text.tokenizer import Encoding, Tokenizer
 
 tasks: Registry[type[Task]] = Registry("task", "bertsmith.tasks")
 """Tasks by name."""
@@ -53,6 +53,12 @@ class Task(Objective):
     """What `transformers` calls this kind of problem in `config.json`."""
     optional_columns: ClassVar[tuple[str, ...]] = ()
     """Columns that are used where the data has them."""
+
+    def __post_init__(self) -> None:
+        if self.max_length < 8:
+            raise ValueError(f"max_length is {self.max_length}; it must be at least 8")
+        if twice := sorted({label for label in self.labels if self.labels.count(label) > 1}):
+            raise ValueError(f"labels has {', '.join(map(repr, twice))} more than once; every label is named once")
 
     def fitted(self, examples: Sequence[Example]) -> Task:
         """The same task with everything that only the training data can tell: by default the labels.
@@ -92,7 +98,7 @@ class Task(Objective):
         """Scores against labels. Every value is better the higher it is, unless its name ends in `_error`."""
 
     def correct(self, scores: Scores, rows: Sequence[Features]) -> Float[np.ndarray, " examples"]:
-        """How well every single example was done, 0-1; what paired tests compare."""
+        """How well every single example was done, the higher the better; what paired tests compare. 1 and 0 where it can only be right or wrong."""
         raise NotImplementedError(f"{type(self).__name__} has no score for a single example")
 
 
@@ -150,16 +156,24 @@ class SentenceTask(Task):
         if not examples:
             return
         usable, targets = self._targets(examples, labelled, problems)
-        pairs = [example.get("text_pair") for example in usable]
-        second = [str(pair) for pair in pairs] if usable and pairs[0] is not None else None
-        encodings = tokenizer.encode_many([str(example["text"]) for example in usable], second, max_length=self.max_length)
-        for encoding, target in zip(encodings, targets, strict=True):
+        for encoding, target in zip(self._tokenised(usable, tokenizer), targets, strict=True):
             features: Features = {
                 "input_ids": encoding.input_ids,
                 "token_type_ids": encoding.token_type_ids,
                 "truncated": np.array([encoding.truncated], np.int32),
             }
             yield features if target is None else {**features, "label": target}
+
+    def _tokenised(self, examples: Sequence[Example], tokenizer: Tokenizer) -> list[Encoding]:
+        """Single texts together and pairs together, each on all cores, and back in order."""
+        takes_pairs = "text_pair" in (*self.columns, *self.optional_columns)
+        found: dict[int, Encoding] = {}
+        for paired in (False, True):
+            places = [place for place, example in enumerate(examples) if (takes_pairs and example.get("text_pair") is not None) == paired]
+            second = [str(examples[place]["text_pair"]) for place in places] if paired else None
+            encodings = tokenizer.encode_many([str(examples[place]["text"]) for place in places], second, max_length=self.max_length)
+            found.update(zip(places, encodings, strict=True))
+        return [found[place] for place in range(len(examples))]
 
     def _targets(self, examples: Sequence[Example], labelled: bool, problems: list[str]) -> tuple[list[Example], list[np.ndarray | None]]:
         usable: list[Example] = []
@@ -195,6 +209,6 @@ def label_number(label: Any, labels: Sequence[str]) -> int:
 
 def _ordered(names: set[str]) -> tuple[str, ...]:
     """Labels in the order a person expects: numbers by value, the rest by alphabet."""
-    if all(name.lstrip("-").isdecimal() for name in names):
-        return tuple(sorted(names, key=int))
+    if all(name.removeprefix("-").isdecimal() for name in names):
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))

@@ -46,6 +46,7 @@ class MultiLabel(SentenceTask):
     separator: str = ","
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.threshold < 1:
             raise ValueError(f"threshold is {self.threshold}; it must lie between 0 and 1")
 
@@ -97,4 +98,4 @@ class MultiLabel(SentenceTask):
 
 
 def _probabilities(scores: Scores) -> np.ndarray:
-    return torch.from_numpy(scores).sigmoid().numpy()
+    return torch.from_numpy(scores).sigmoid().double().numpy()

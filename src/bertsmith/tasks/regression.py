@@ -46,6 +46,11 @@ class Regression(SentenceTask):
     minimum: float | None = None
     maximum: float | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
+            raise ValueError(f"minimum is {self.minimum} and maximum is {self.maximum}; minimum must be the smaller")
+
     @property
     def num_scores(self) -> int:
         """One."""

@@ -41,9 +41,17 @@ class SingleSentence(SentenceTask):
     problem_type: ClassVar = "single_label_classification"
     optional_columns: ClassVar = ()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.labels) == 1:
+            raise ValueError(f"labels has only {self.labels[0]!r}; a classifier needs at least two")
+
     def label_names(self, examples: Sequence[Example]) -> set[str]:
         """All labels that occur; at least two."""
-        names = {str(example["label"]) for example in examples if example.get("label") not in {None, ""}}
+        labels = [example.get("label") for example in examples]
+        if several := [example.where for example, label in zip(examples, labels, strict=True) if isinstance(label, list)]:
+            raise DataError(f"{len(several)} examples have a list of labels; the task for texts with several labels is 'multi_label'", several)
+        names = {str(label) for label in labels if label is not None and label != ""}
         if len(names) < 2:
             found = f"only the label {names.pop()!r}" if names else "no label"
             raise DataError(

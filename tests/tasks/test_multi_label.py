@@ -1,0 +1,109 @@
+"""One text, any number of labels."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bertsmith.core.errors import DataError
+from bertsmith.tasks.multi_label import MultiLabel
+from tests.tasks.sentences import TOKENIZER, batch_of, examples, labelled, saying
+
+TASK = MultiLabel(labels=("cheap", "fast", "good"))
+
+
+@pytest.mark.parametrize(
+    ("label", "target"),
+    [
+        (["cheap", "good"], [1, 0, 1]),
+        ("good,cheap", [1, 0, 1]),
+        (" good , cheap ,", [1, 0, 1]),
+        ("fast,fast", [0, 1, 0]),
+        ([], [0, 0, 0]),
+        ("", [0, 0, 0]),
+        ("fast", [0, 1, 0]),
+    ],
+)
+def test_labels_are_a_list_or_a_string_with_separators(label: Any, target: list[int]):
+    [row] = TASK.encode(labelled(label), TOKENIZER)
+    assert row["label"].tolist() == target
+    assert row["label"].dtype == np.float32
+
+
+def test_another_separator():
+    assert MultiLabel(separator="|").fitted(labelled("a,b|c", "c")).labels == ("a,b", "c")
+
+
+def test_labels_are_read_from_the_training_data():
+    assert MultiLabel().fitted(labelled(["b", "a"], "c,a", "", None, [3])).labels == ("3", "a", "b", "c")
+    assert MultiLabel().fitted(labelled("only")).labels == ("only",)  # yes or no is a question already
+
+
+def test_data_without_any_label_is_refused():
+    with pytest.raises(DataError, match=r"no label in 3 examples \(is the column named `label`\?\)"):
+        MultiLabel().fitted(labelled("", [], None))
+
+
+def test_every_mistake_is_listed_with_its_place():
+    with pytest.raises(DataError) as caught:
+        list(TASK.encode(labelled("fast", "slow", None, ["cheap", "god"], []), TOKENIZER))
+    assert caught.value.problems == (
+        "train.tsv:3: label 'slow' is not one of 'cheap', 'fast', 'good'",
+        "train.tsv:4: no label (an example without labels has an empty list or an empty string)",
+        "train.tsv:5: label 'god' is not one of 'cheap', 'fast', 'good' (did you mean 'good'?)",
+    )
+
+
+def test_the_loss_is_that_of_a_yes_or_no_question_for_every_label_in_the_mean_over_labels():
+    batch, _ = batch_of(TASK, labelled(["cheap"], []))
+    log3 = math.log(3)  # chances 3/4, 1/2, 1/4
+    losses = TASK.loss(saying(log3, 0.0, -log3), batch)
+    first = -(math.log(0.75) + math.log(0.5) + math.log(0.75)) / 3
+    second = -(math.log(0.25) + math.log(0.5) + math.log(0.75)) / 3
+    assert losses["multi_label"].item() == pytest.approx(first + second, rel=1e-6)
+    assert batch.counts == {"multi_label": 2}
+
+
+SCORES = np.array([[4.0, 0.0, -4.0], [-1.0, -1.0, -1.0]], np.float32)
+
+
+def test_labels_are_given_from_the_threshold_on():
+    first, second = TASK.decode(SCORES)
+    assert first == {"labels": ["cheap", "fast"], "scores": {"cheap": 0.982014, "fast": 0.5, "good": 0.017986}}
+    assert second["labels"] == []
+    assert MultiLabel(labels=TASK.labels, threshold=0.6).decode(SCORES)[0]["labels"] == ["cheap"]
+
+
+def test_metrics_and_what_is_right():
+    _, features = batch_of(TASK, labelled(["cheap", "good"], []))
+    metrics = TASK.metrics(SCORES, features)
+    assert metrics["micro_f1"] == pytest.approx(0.5)  # 1 of 2 found, 1 of 2 right
+    assert metrics["subset_accuracy"] == 0.5
+    assert TASK.correct(SCORES, features).tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 0.9])
+def test_a_probability_at_the_threshold_counts_alike_everywhere(threshold: float):
+    task = MultiLabel(labels=("a",), threshold=threshold)
+    scores = np.array([[math.log(threshold / (1 - threshold)) + step * 1e-7] for step in range(-5, 6)], np.float32)
+    gold = [{"label": np.array([1.0], np.float32)}] * len(scores)
+    assert task.correct(scores, gold).tolist() == [float(bool(prediction["labels"])) for prediction in task.decode(scores)]
+
+
+def test_a_second_text_is_used_where_there_is_one():
+    rows = examples(
+        {"text": "a", "label": "fast"},
+        {"text": "a", "text_pair": "b", "label": "fast"},
+        {"text": "c", "label": ""},
+        {"text": "c", "text_pair": "d", "label": ""},
+    )
+    assert [row["input_ids"].tolist() for row in TASK.encode(rows, TOKENIZER)] == [[2, 5, 3], [2, 5, 3, 6, 3], [2, 7, 3], [2, 7, 3, 8, 3]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"threshold": 1.0}, "threshold is 1.0"), ({"labels": ("a", "a")}, "labels has 'a' more than once")]
+)
+def test_impossible_options_are_refused_by_name(options: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        MultiLabel(**options)

@@ -1,0 +1,70 @@
+"""One text or a pair, one number."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bertsmith.core.errors import DataError
+from bertsmith.tasks.regression import Regression
+from tests.tasks.sentences import TOKENIZER, batch_of, examples, labelled, saying
+
+TASK = Regression().fitted(labelled(1, 2))
+SCORES = np.array([[5.5], [2.0], [-1.0]], np.float32)
+
+
+def test_numbers_are_read_from_numbers_and_from_text():
+    rows = list(TASK.encode(labelled(1, "2.5", " 3 ", -1e-3), TOKENIZER))
+    assert np.concatenate([row["label"] for row in rows]).tolist() == pytest.approx([1.0, 2.5, 3.0, -0.001])
+    assert TASK.labels == ("score",)
+    assert TASK.heads()["classification"].labels == 1
+
+
+def test_every_mistake_is_listed_with_its_place():
+    with pytest.raises(DataError) as caught:
+        list(TASK.encode(labelled(1, "much", None, float("nan"), "inf", ""), TOKENIZER))
+    assert caught.value.problems == (
+        "train.tsv:3: label 'much' is not a number",
+        "train.tsv:4: label None is not a number",
+        "train.tsv:5: label nan is not a number",
+        "train.tsv:6: label 'inf' is not a number",
+        "train.tsv:7: label '' is not a number",
+    )
+
+
+@pytest.mark.parametrize(("labels", "count"), [((3, "3.0", 3), 1), (("a", None), 0), ((), 0)])
+def test_labels_that_do_not_differ_are_refused(labels: tuple[Any, ...], count: int):
+    with pytest.raises(DataError, match=f"{count} different numbers in {len(labels)} labels; regression needs at least two"):
+        Regression().fitted(labelled(*labels))
+
+
+def test_the_loss_is_the_squared_error_summed():
+    batch, _ = batch_of(TASK, labelled(1, 4.5))
+    assert TASK.loss(saying(3.0), batch)["regression"].item() == pytest.approx(2**2 + 1.5**2)
+    assert batch.counts == {"regression": 2}
+
+
+def test_predictions_are_kept_inside_the_bounds():
+    assert TASK.decode(SCORES) == [{"score": 5.5}, {"score": 2.0}, {"score": -1.0}]
+    assert Regression(minimum=0, maximum=5).decode(SCORES) == [{"score": 5.0}, {"score": 2.0}, {"score": 0.0}]
+    assert Regression(maximum=5).decode(SCORES)[2] == {"score": -1.0}
+
+
+def test_metrics_are_those_of_what_is_predicted():
+    _, features = batch_of(TASK, labelled(5, 2, 0))
+    bounded = Regression(minimum=0, maximum=5)
+    assert bounded.metrics(SCORES, features)["mean_squared_error"] == 0
+    assert bounded.metrics(SCORES, features)[TASK.best_metric] == pytest.approx(1)
+    assert TASK.metrics(SCORES, features)["mean_squared_error"] == pytest.approx((0.5**2 + 1) / 3)
+    assert TASK.correct(SCORES, features).tolist() == [-0.25, 0.0, -1.0]
+
+
+def test_a_pair_has_a_number_too():
+    [row] = TASK.encode(examples({"text": "a", "text_pair": "b", "label": 3}), TOKENIZER)
+    assert row["token_type_ids"].tolist() == [0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("bounds", [{"minimum": 5, "maximum": 0}, {"minimum": 1, "maximum": 1}])
+def test_bounds_must_be_in_order(bounds: dict[str, float]):
+    with pytest.raises(ValueError, match="minimum must be the smaller"):
+        Regression(**bounds)
