@@ -47,6 +47,13 @@ class Block:
         prompted = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
         return prompted or [line for line in lines if line.strip() and not line.startswith("#")]
 
+    @property
+    def shown(self) -> str:
+        """What the commands print according to the page: the lines without `$ ` of a block with prompts; `...` stands for anything."""
+        lines = self.code.replace("\\\n", "").splitlines(keepends=True)
+        prompts = any(line.startswith("$ ") for line in lines)
+        return "".join(line for line in lines if not line.startswith("$ ")) if prompts else ""
+
 
 def pages() -> list[Path]:
     """README.md and every page of the documentation."""

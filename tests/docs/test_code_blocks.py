@@ -1,7 +1,8 @@
 """Every block of code in README.md and in docs/ does what its reader would see it do.
 
 The blocks of a page run in order, in one temporary folder and one namespace: those in Python here, those for a shell in a shell if they call
-`bertsmith`. A block with a title is written to a file of that name first. A block that cannot run says so, with the reason, on the line before it:
+`bertsmith`. What a page shows below a command is what the command prints, `...` standing for anything. A block with a title is written to a file of
+that name first. A block that cannot run says so, with the reason, on the line before it:
 
     <!-- no-run: takes five minutes -->
 """
@@ -20,11 +21,24 @@ from typing import Any
 import pytest
 
 from bertsmith.core.errors import RecipeError
+from bertsmith.models import families
+from bertsmith.objectives import objectives
 from bertsmith.recipe import parse
+from bertsmith.tasks import tasks
+from bertsmith.text.words import segmenters
+from bertsmith.tuning import tunings
 from tests.docs.blocks import ROOT, Block, blocks, pages
 
 SECONDS = 120
 SHELLS = ("console", "sh", "bash", "shell")
+
+
+@pytest.fixture(autouse=True)
+def unchanged_registries(monkeypatch: pytest.MonkeyPatch):
+    """What a page registers is forgotten after it."""
+    for registry in (families, objectives, tasks, tunings, segmenters):
+        list(registry)
+        monkeypatch.setattr(registry, "_things", dict(registry._things))
 
 
 @pytest.mark.parametrize("page", [page for page in pages() if blocks(page)], ids=lambda page: str(page.relative_to(ROOT)))
@@ -62,15 +76,23 @@ def run_session(block: Block, namespace: dict[str, Any]) -> None:
 
 
 def run_commands(block: Block, namespace: dict[str, Any]) -> None:
-    """Commands that set something up (`git`, `make`, `pip`) are the reader's; those that use the package must succeed."""
+    """Commands that set something up (`git`, `make`, `pip`) are the reader's; those that use the package succeed and print what the page shows."""
     if not any(command.startswith("bertsmith ") for command in block.commands):
         return
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     script = "\n".join(["set -eo pipefail", *block.commands])
     done = subprocess.run(
-        ["bash", "-c", script], env=os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, timeout=SECONDS, check=False
+        ["bash", "-c", script],
+        env=os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+        check=False,
     )
-    assert done.returncode == 0, f"{block.where}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"{block.where}: exit status {done.returncode}\n{done.stdout}"
+    as_shown = doctest.OutputChecker().check_output(block.shown, done.stdout, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert not block.shown or as_shown, f"{block.where} shows\n{block.shown}\nand what is printed is\n{done.stdout}"
 
 
 def check_toml(block: Block, namespace: dict[str, Any]) -> None:
@@ -126,6 +148,11 @@ class TestThatItNotices:
     def test_a_command_that_fails(self, tmp_path: Path, command: str):
         with pytest.raises(AssertionError, match="exit status"):
             run_blocks(page_of(tmp_path, f"```console\n{command}\n```\n"))
+
+    def test_a_command_that_prints_something_else(self, tmp_path: Path):
+        run_blocks(page_of(tmp_path, "```console\n$ bertsmith --version\nbertsmith ...\n```\n"))
+        with pytest.raises(AssertionError, match="what is printed is"):
+            run_blocks(page_of(tmp_path, "```console\n$ bertsmith --version\nbertsmith 99...\n```\n"))
 
     def test_toml_that_cannot_be_read(self, tmp_path: Path):
         with pytest.raises(tomllib.TOMLDecodeError):
