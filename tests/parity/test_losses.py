@@ -1,0 +1,56 @@
+"""Losses of objectives and tasks are those that `transformers` computes itself, with the gradients of all weights."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bertsmith.core.types import IGNORED, Batch
+from bertsmith.objectives import Objective
+from bertsmith.objectives.mlm import MaskedLanguageModel
+from bertsmith.tasks.multi_label import MultiLabel
+from bertsmith.tasks.pair import SentencePair
+from bertsmith.tasks.regression import Regression
+from bertsmith.tasks.single import SingleSentence
+from tests.parity.peers import LABELS, Pair, assert_close, assert_gradients_equal, inputs, pair, ragged
+
+FIVE = torch.tensor([0, 2, 1, 1, 0])
+NAMES = ("a", "b", "c")
+assert len(NAMES) == LABELS
+
+TASKS: dict[str, tuple[Objective, Tensor, Tensor]] = {
+    "single": (SingleSentence(labels=NAMES), FIVE[:, None], FIVE),
+    "pair": (SentencePair(labels=NAMES), FIVE[:, None], FIVE),
+    "multi_label": (MultiLabel(labels=NAMES), *[(torch.arange(15).view(5, 3) % 4 == 0).float()] * 2),
+    "regression": (Regression(labels=("score",)), *[torch.tensor([[0.5], [-1.0], [2.0], [0.0], [3.5]])] * 2),
+}
+
+
+def assert_same_loss(both: Pair, objective: Objective, batch: Batch, labels: Tensor) -> None:
+    [(name, summed)] = objective.loss(both.checkpoint.model, batch).items()
+    loss, expected = summed / batch.counts[name], both.peer(**inputs(batch), labels=labels).loss
+    assert_close(loss, expected, "loss")
+    loss.backward()
+    expected.backward()
+    assert assert_gradients_equal(both) > 30
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta"])
+@pytest.mark.parametrize("name", TASKS)
+def test_a_tasks_loss_is_equal(family: str, name: str, tmp_path: Path):
+    task, ours, theirs = TASKS[name]
+    problem: dict[str, Any] = {"problem_type": getattr(task, "problem_type", None), "num_labels": 1 if name == "regression" else LABELS}
+    both = pair(family, "classification", tmp_path, **problem)
+    batch = ragged(family)
+    assert_same_loss(both, task, Batch(**inputs(batch), labels={"label": ours}, counts={name: 5}), theirs)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta"])
+def test_the_loss_of_masked_language_modelling_is_equal(family: str, tmp_path: Path):
+    batch = ragged(family)
+    hidden = (torch.rand(batch.input_ids.shape, generator=torch.Generator().manual_seed(4)) < 0.4) & batch.attention_mask.bool()
+    labels = batch.input_ids.masked_fill(~hidden, IGNORED)
+    counted = Batch(**inputs(batch), labels={"mlm": labels}, counts={"mlm": int(hidden.sum())})
+    assert_same_loss(pair(family, "mlm", tmp_path), MaskedLanguageModel(), counted, labels)
