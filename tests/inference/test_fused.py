@@ -1,0 +1,136 @@
+"""The fused encoder computes what the ordinary one computes, and steps aside where it cannot."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from bertsmith.core.types import Batch
+from bertsmith.inference.fused import FusedEncoder, obstacle
+from bertsmith.layers.encoder import Encoder
+from bertsmith.models.bert import Bert
+from bertsmith.models.roberta import Roberta
+from bertsmith.tuning.lora import Lora
+
+TINY = {"vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 40, "max_position_embeddings": 40}
+
+
+def encoder(family=Bert, **changes):
+    """Random weights, far from the symmetric ones that training starts from."""
+    model = family(**{**TINY, **changes}).build_model({})
+    model.reinitialise(torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(2)
+    for parameter in model.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
+    return model.backbone.eval()
+
+
+def batch(*lengths: int, pad: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(sum(lengths))
+    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+    ids = torch.randint(5, 50, mask.shape, generator=generator) * mask + pad * (1 - mask)
+    return Batch(ids, mask, torch.randint(0, 2, mask.shape, generator=generator) * mask)
+
+
+@torch.inference_mode()
+def difference(ordinary: Encoder, fused: Encoder, inputs: Batch) -> float:
+    return (ordinary(inputs).padded() - fused(inputs).padded()).abs().max().item()
+
+
+@given(lengths=st.lists(st.integers(1, 20), min_size=1, max_size=9))
+@settings(max_examples=30, deadline=None)
+def test_equals_the_ordinary_encoder_for_any_lengths(lengths):
+    ordinary = encoder()
+    assert difference(ordinary, FusedEncoder(ordinary), batch(*lengths)) < 1e-5
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu", "silu", "tanh"])
+def test_every_activation(activation):
+    ordinary = encoder(hidden_act=activation)
+    assert difference(ordinary, FusedEncoder(ordinary), batch(3, 7, 7)) < 1e-5
+
+
+def test_roberta():
+    ordinary = encoder(Roberta, type_vocab_size=2)
+    assert difference(ordinary, FusedEncoder(ordinary), batch(3, 7, 7, pad=1)) < 1e-5
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch is built without oneDNN")
+def test_weights_laid_out_for_onednn():
+    ordinary = encoder()
+    fused = FusedEncoder(ordinary, packed=True)
+    assert fused.packed
+    assert difference(ordinary, fused, batch(3, 7, 7, 12)) < 1e-5
+
+
+def test_first_tokens_alone_are_those_of_all():
+    ordinary = encoder()
+    fused = FusedEncoder(ordinary)
+    first = fused.for_first_token()
+    inputs = batch(9, 2, 5, 5, 1)
+    with torch.inference_mode():
+        assert first(inputs).states.shape == (5, 24)
+        assert torch.allclose(first(inputs).first(), ordinary(inputs).first(), atol=1e-5)
+        assert fused(inputs).states.shape == (22, 24), "the encoder that it was made from is unchanged"
+
+
+def test_bfloat16_is_close_and_comes_out_as_float32():
+    ordinary = encoder()
+    with torch.inference_mode():
+        exact, rounded = ordinary(batch(9, 4)).padded(), FusedEncoder(ordinary, torch.bfloat16)(batch(9, 4)).padded()
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(exact, rounded)
+    assert F.cosine_similarity(exact.flatten(), rounded.flatten(), dim=0) > 0.999
+
+
+def test_token_embeddings_can_be_given():
+    ordinary = encoder()
+    inputs = batch(4, 6)
+    given_embeddings = torch.randn(2, 6, 24)
+    with torch.inference_mode():
+        expected = ordinary(inputs, given_embeddings).padded()
+        assert torch.allclose(FusedEncoder(ordinary)(inputs, given_embeddings).padded(), expected, atol=1e-5)
+        assert not torch.allclose(ordinary(inputs).padded(), expected, atol=1e-2)
+
+
+def test_a_batch_longer_than_the_positions_is_refused():
+    with pytest.raises(ValueError, match="longer than the 40"):
+        FusedEncoder(encoder())(batch(41))
+
+
+def test_no_obstacle_in_an_encoder_as_it_was_built():
+    assert obstacle(encoder()) is None
+
+
+def test_lora_is_an_obstacle_that_is_named():
+    model = Bert(**TINY).build_model({})
+    Lora(rank=2).apply(model)
+    assert obstacle(model.backbone) == "attention.query of block 0 is a LoraLinear"
+
+
+def test_another_device_is_an_obstacle():
+    with torch.device("meta"):
+        assert (
+            obstacle(
+                Bert(**TINY).build(),
+            )
+            == "it is on meta"
+        )
+
+
+def test_a_replaced_block_is_an_obstacle():
+    edited = encoder()
+    edited.blocks[1] = nn.Identity()
+    assert obstacle(edited) == "block 1 is a Identity"
+
+
+def test_weights_of_the_ordinary_encoder_are_not_touched():
+    ordinary = encoder()
+    before = {name: weight.clone() for name, weight in ordinary.state_dict().items()}
+    with torch.inference_mode():
+        FusedEncoder(ordinary, torch.bfloat16)(batch(5, 3))
+        FusedEncoder(ordinary)(batch(5, 3))
+    assert all(np.array_equal(before[name], weight) for name, weight in ordinary.state_dict().items())
