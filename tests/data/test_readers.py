@@ -478,11 +478,11 @@ def test_samples_are_random_nested_and_in_order():
 def test_real_files(shared_data):
     ocnli = read(shared_data / "ocnli" / "dev.json")
     assert (len(ocnli), ocnli.dropped) == (2950, {"label '-' (no gold label)": 50})
-    chnsenticorp = read(str(shared_data / "chnsenticorp" / "*.tsv"))
-    assert len(chnsenticorp) == 12_000
+    chnsenticorp = read(str(shared_data / "chnsenticorp" / "te*.tsv"))
+    assert len(chnsenticorp) == 1200
     assert set(chnsenticorp.label_counts) == {"0", "1"}
     assert len(read(shared_data / "fewclue" / "bustm" / "train_0.json")) == 32
-    assert len(read(shared_data / "sst2" / "train.txt")) == 6920
+    assert len(read(shared_data / "sst2" / "dev.txt")) == 872
 
 
 def test_the_one_bad_line_of_trec(shared_data):

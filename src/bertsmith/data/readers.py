@@ -77,34 +77,15 @@ def read(
     Raises:
         DataError: Something is wrong with the files, with columns, or with lines; all bad lines are listed.
     """
-    reading = Reading(encoding, columns or {})
-    examples: list[Example] = []
-    files: list[SourceFile] = []
-    problems: list[Problem] = []
-    failures: list[DataError] = []
-    documents = 0
-    for source in find_sources(sources):
-        try:
-            table = _open(source, reading, format, needed)
-            found, bad = _split(table.items)
-            if not found and not bad:
-                raise DataError(f"{source.name} has no rows")
-        except DataError as error:
-            failures.append(error)
-            continue
-        if table.format == "text" and found:
-            found = [replace(row, values={**row.values, "document": row["document"] + documents}) for row in found]
-            documents = found[-1]["document"] + 1
-        files.append(SourceFile(source.name, table.format, _digest(source, found), len(found), table.columns))
-        examples += found
-        problems += bad
-    _raise_failures(failures)
+    loaded = _load(find_sources(sources), Reading(encoding, columns or {}), format, needed)
+    examples = [example for _, found, _ in loaded for example in found]
+    problems = [problem for _, _, bad in loaded for problem in bad]
     if problems and not skip_bad_lines:
         raise _bad_lines(problems, len(examples) + len(problems))
     kept, dropped = (examples, []) if keep_unlabelled else drop_unlabelled(examples)
     if not kept:
         raise DataError("not one line can be used", [str(problem) for problem in (*problems, *dropped)])
-    return Dataset(kept, tuple(files), tuple(problems), tuple(dropped))
+    return Dataset(kept, tuple(file for file, _, _ in loaded), tuple(problems), tuple(dropped))
 
 
 def read_texts(
@@ -161,6 +142,30 @@ def _no_label(label: Any) -> str:
     if label is None or (isinstance(label, float) and math.isnan(label)):
         return "no label"
     return "label '-' (no gold label)" if label == "-" else ""
+
+
+def _load(
+    sources: Sequence[Source], reading: Reading, name: str | None, needed: Sequence[str]
+) -> list[tuple[SourceFile, list[Example], list[Problem]]]:
+    """All files, or what is wrong with all of those that cannot be read. Documents are numbered through."""
+    loaded: list[tuple[SourceFile, list[Example], list[Problem]]] = []
+    failures: list[DataError] = []
+    documents = 0
+    for source in sources:
+        try:
+            table = _open(source, reading, name, needed)
+            found, bad = _split(table.items)
+            if not found and not bad:
+                raise DataError(f"{source.name} has no rows")
+        except DataError as error:
+            failures.append(error)
+            continue
+        if table.format == "text" and found:
+            found = [replace(row, values={**row.values, "document": row["document"] + documents}) for row in found]
+            documents = found[-1]["document"] + 1
+        loaded.append((SourceFile(source.name, table.format, _digest(source, found), len(found), table.columns), found, bad))
+    _raise_failures(failures)
+    return loaded
 
 
 def _open(source: Source, reading: Reading, name: str | None, needed: Sequence[str]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from bertsmith.core.types import Example
@@ -65,7 +66,7 @@ def mojibake(text: str) -> str:
         ('Ã©', '')
     """
     wrong = (match[0] for match in LATIN.finditer(text) if _decodes(_windows_bytes(match[0])))
-    return next(wrong, "") or _first(GBK)(text)
+    return next(wrong, "") or _first(GBK, text)
 
 
 def _decodes(data: bytes) -> bool:
@@ -80,12 +81,9 @@ def _windows_bytes(text: str) -> bytes:
     return b"".join(bytes([ord(character)]) if ord(character) < 256 else character.encode("cp1252") for character in text)
 
 
-def _first(pattern: re.Pattern[str]) -> Callable[[str], str]:
-    def find(text: str) -> str:
-        match = pattern.search(text)
-        return match[0] if match else ""
-
-    return find
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    match = pattern.search(text)
+    return match[0] if match else ""
 
 
 def _empty(text: str) -> str:
@@ -101,7 +99,7 @@ def _replaced(text: str) -> str:
 
 
 def _control(text: str) -> str:
-    return repr(_first(CONTROL)(text))[1:-1]
+    return repr(_first(CONTROL, text))[1:-1]
 
 
 SYMPTOMS = (
@@ -112,6 +110,6 @@ SYMPTOMS = (
     Symptom(
         "control_characters", "note", "control or zero-width characters", _control, "BERT's tokenizers drop most; remove them if they mean nothing"
     ),
-    Symptom("html", "note", "remains of HTML", _first(HTML), "strip the tags and resolve the entities, or the model learns them"),
-    Symptom("escapes", "note", "written-out escapes such as \\n", _first(ESCAPED), "turn them into what they stand for"),
+    Symptom("html", "note", "remains of HTML", partial(_first, HTML), "strip the tags and resolve the entities, or the model learns them"),
+    Symptom("escapes", "note", "written-out escapes such as \\n", partial(_first, ESCAPED), "turn them into what they stand for"),
 )
