@@ -1,12 +1,13 @@
 """The frame: exit statuses, help, errors, streams."""
 
 import errno
+import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,9 @@ CONTRACT = "demo run predict evaluate inspect check embed convert models objecti
 HEAVY = ("torch", "numpy", "tokenizers", "rich", "pydantic", "bertsmith.models", "bertsmith.core.types")
 
 
-def started(*arguments: str, **options: object) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "bertsmith.cli", *arguments]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)  # type: ignore[call-overload]
+def started(*arguments: object) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "bertsmith.cli", *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def test_the_commands_are_those_of_the_contract():
@@ -142,28 +143,37 @@ def test_colour_is_as_the_user_wants_it(variable: str, coloured: bool):
     assert (b"\x1b[" in ran.stderr) is coloured
 
 
+def first_line(process: subprocess.Popen[bytes]) -> bytes:
+    """Of its output; fails instead of waiting for ever."""
+    assert process.stdout is not None
+    assert select.select([process.stdout], [], [], 120)[0], "no answer"
+    return process.stdout.readline()
+
+
 def test_a_reader_that_goes_away_is_no_failure(models: Path, tmp_path: Path):
     many = tmp_path / "many.txt"
-    many.write_text("很好\n" * 30_000, encoding="utf-8")
-    process = started("predict", str(models / "single"), str(many))
-    assert process.stdout is not None
-    assert process.stdout.readline()
-    process.stdout.close()
-    assert process.stderr is not None
-    errors = process.stderr.read().decode()
-    assert process.wait(60) == 141
+    many.write_text("很好\n" * 5000, encoding="utf-8")
+    with started("predict", models / "single", many) as process:
+        assert first_line(process)
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        errors = process.stderr.read().decode()
+    assert process.returncode == 141
     assert "Traceback" not in errors
     assert "BrokenPipe" not in errors
 
 
-def test_ctrl_c_while_waiting_for_input_is_130(models: Path):
-    process = started("predict", str(models / "single"), "-")
-    assert process.stdin is not None
-    process.stdin.write("很好\n".encode())
-    process.stdin.flush()
-    time.sleep(6)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+def test_a_pipe_that_stays_open_is_answered_and_ctrl_c_ends_it(models: Path):
+    """What has come is answered while the writer is still there, whatever comes after."""
+    with started("predict", models / "single", "-") as process:
+        assert process.stdin is not None
+        process.stdin.write("很好\n".encode() * 5000)
+        process.stdin.flush()
+        first = json.loads(first_line(process))
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (first["line"], first["text"]) == (1, "很好")
     assert process.returncode == 130
     assert b"interrupted" in errors
     assert b"Traceback" not in errors

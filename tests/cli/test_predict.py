@@ -2,9 +2,6 @@
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -134,40 +131,13 @@ class Endless:
 
 
 def test_the_first_results_come_before_the_input_has_ended(models: Path):
-    from bertsmith.inference.engine import Engine
-
     from bertsmith.cli.opening import opened_for_use
+    from bertsmith.inference.engine import Engine
 
     rows = Endless()
     results = predicted(Engine(*opened_for_use(str(models / "single"))), rows, [], Silence())
     assert [line["line"] for line in itertools.islice(results, 3)] == [1, 2, 3]
     assert rows.read < 20_000
-
-
-def test_a_pipe_that_stays_open_is_answered(models: Path):
-    """Two hundred rows are looked at to recognise the columns; more than that, and answers come while the writer is still there."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bertsmith.cli", "predict", str(models / "single"), "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    os.set_blocking(process.stdin.fileno(), False)
-    written = 0
-    while written < 50_000_000:
-        written += process.stdin.raw.write("很好\n".encode() * 1000) or 0  # type: ignore[attr-defined]
-        if written and not select_readable(process.stdout.fileno()):
-            continue
-        break
-    first = json.loads(process.stdout.readline())
-    process.kill()
-    process.wait()
-    assert (first["line"], first["text"]) == (1, "很好")
-
-
-def select_readable(descriptor: int) -> bool:
-    import select
-
-    return bool(select.select([descriptor], [], [], 0.02)[0])
 
 
 def test_rows_are_read_as_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -238,8 +208,11 @@ def test_embeddings_as_lines_and_as_an_array(cli: Cli, models: Path, tmp_path: P
 
 def test_vectors_are_the_means_of_the_last_states(cli: Cli, models: Path):
     states = cli("inspect", models / "bare", "服务真差", "--embedding", "layer:2").lines
-    [line] = cli("embed", models / "bare", "-", stdin="服务真差\n").lines
-    np.testing.assert_allclose(line["vector"], np.mean([state["vector"] for state in states], axis=0), atol=1e-4)
+    mean = np.mean([state["vector"] for state in states], axis=0)
+    [raw] = cli("embed", models / "bare", "-", "--raw", stdin="服务真差\n").lines
+    np.testing.assert_allclose(raw["vector"], mean, atol=1e-4)
+    [scaled] = cli("embed", models / "bare", "-", stdin="服务真差\n").lines
+    np.testing.assert_allclose(scaled["vector"], mean / np.linalg.norm(mean), atol=1e-4)
 
 
 def test_problems_are_not_examples(tmp_path: Path):

@@ -6,44 +6,40 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from bertsmith.core.progress import Progress
+from bertsmith.core.progress import Progress, followed
 from bertsmith.core.types import Features
 from bertsmith.data.dataset import Dataset
-from bertsmith.data.store import FeatureStore
+from bertsmith.inference.engine import CHUNK, Engine
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
-from bertsmith.models import Checkpoint
 from bertsmith.tasks.base import Scores, Task
-from bertsmith.train.evaluation import evaluate
-from bertsmith.train.precision import resolve
 
 ROUNDS = 1000
 """Sets of examples that are drawn for the interval."""
 
 
-def measured(checkpoint: Checkpoint, task: Task, dataset: Dataset, precision: str, progress: Progress) -> dict[str, Any]:
-    """Metrics, their interval, and the baseline.
+def measured(engine: Engine, dataset: Dataset, progress: Progress) -> dict[str, Any]:
+    """Metrics, their interval, and what a constant answer scores.
 
     Args:
-        checkpoint: The model.
-        task: What it does.
+        engine: The model and its task.
         dataset: Labelled.
-        precision: "auto", "float32" or "bfloat16".
         progress: Who wants to know.
 
     Raises:
         DataError: Lists every row that cannot be used.
     """
-    store = FeatureStore.build(task.encode(dataset, checkpoint.tokenizer))
-    evaluation = evaluate(
-        checkpoint.model, task, store, checkpoint.tokenizer, precision=resolve(precision, checkpoint.model.device), progress=progress
-    )
-    assert evaluation.scores is not None, "a task has scores"
-    rows = list(store)
-    interval = _interval(task, evaluation.scores, rows, evaluation.metrics[task.best_metric])
+    task = engine.task
+    assert task is not None, "it was opened for use"
+    rows = list(followed(task.encode(dataset, engine.tokenizer), progress, "encode", len(dataset), "rows"))
+    begins = range(0, len(rows), CHUNK)
+    parts = followed((engine.scores(rows[begin : begin + CHUNK]) for begin in begins), progress, "score", len(begins), "chunks")
+    scores = np.concatenate(list(parts))
+    metrics = task.metrics(scores, rows)
+    interval = _interval(task, scores, rows, metrics[task.best_metric])
     return {
         "task": task.name,
         "n": len(rows),
-        "metrics": evaluation.metrics,
+        "metrics": metrics,
         "main_metric": task.best_metric,
         "interval": {"low": interval.low, "high": interval.high, "level": interval.level},
         "constant_answer": task.metrics(constant_scores(task, rows), rows),

@@ -47,12 +47,12 @@ def predicted(engine: Engine, rows: Iterable[Example | Problem], problems: list[
 
 
 def embedded(
-    engine: Engine, rows: Iterable[Example | Problem], problems: list[Problem], progress: Progress, pooling: str
+    engine: Engine, rows: Iterable[Example | Problem], problems: list[Problem], progress: Progress, *, pooling: str, normalise: bool
 ) -> Iterator[tuple[Example, Vector]]:
     """Every good row with the vector of its text, in order; the bad ones go to `problems`."""
     waiting: deque[Example] = deque()
     texts = (str(example["text"]) for example in _noted(good_rows(rows, problems), waiting))
-    for vector in followed(engine.embed(texts, pooling), progress, "embed", None, "rows"):
+    for vector in followed(engine.vectors(texts, pooling, normalise=normalise), progress, "embed", None, "rows"):
         yield waiting.popleft(), vector
 
 

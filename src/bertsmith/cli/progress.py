@@ -93,9 +93,9 @@ class LineProgress:
             self.note(work.summary(now))
 
     def end(self) -> None:
-        """A last line, if there was a first one."""
+        """A last line, if there was a first one and it was not just now."""
         work, now = self._open.pop(), time.monotonic()
-        if work.told > work.begun:
+        if work.told > work.begun and now - work.told >= 1:
             self.note(work.summary(now))
 
     def note(self, message: str) -> None:

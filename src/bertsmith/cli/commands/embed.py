@@ -18,6 +18,7 @@ def embed(
     source: Input,
     *,
     pooling: Annotated[Literal["cls", "mean"], typer.Option("--pooling", help="The state of [CLS], or the mean of all tokens.")] = "mean",
+    raw: Annotated[bool, typer.Option("--raw", help="Leave vectors as long as they are, instead of scaling them to length 1.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE.npy", help="Where the vectors go; JSON lines on standard output without it.")
     ] = None,
@@ -27,8 +28,8 @@ def embed(
 ) -> None:
     """Turn texts into vectors.
 
-    The last layer's states become one vector a text: a row of an .npy file, or a line of JSON. Lines that cannot be read do not stop the others and
-    are listed at the end; the exit status is then 2.
+    The last layer's states become one vector a text, of length 1: a row of an .npy file, or a line of JSON. Lines that cannot be read do not stop
+    the others and are listed at the end; the exit status is then 2.
     """
     from bertsmith.cli.inputs import stream
     from bertsmith.cli.predicting import embedded, refuse_bad_lines, write_vectors
@@ -44,7 +45,7 @@ def embed(
     rows = stream(source, columns=column_names(columns), format_name=format_name, needed=["text"])
     problems: list[Problem] = []
     with terminal_progress(bars=output is not None or not sys.stdout.isatty()) as progress:
-        vectors = embedded(engine, rows, problems, progress, pooling)
+        vectors = embedded(engine, rows, problems, progress, pooling=pooling, normalise=not raw)
         if output is None:
             count = write_vectors(vectors)
         else:

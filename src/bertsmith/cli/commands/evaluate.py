@@ -17,8 +17,10 @@ def evaluate(
     from bertsmith.cli.output import emit
     from bertsmith.cli.progress import terminal_progress
     from bertsmith.data.readers import read
+    from bertsmith.inference.engine import Engine
 
     checkpoint, found_task = opened_for_use(model, task)
     dataset = read(data, columns=column_names(columns), format=format_name, needed=found_task.columns)
     with terminal_progress() as progress:
-        emit({"model": model, "data": data, **measured(checkpoint, found_task, dataset, precision, progress)})
+        found = measured(Engine(checkpoint, found_task, precision=precision), dataset, progress)
+    emit({"model": model, "data": data, **found})
