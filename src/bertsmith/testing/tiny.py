@@ -1,0 +1,122 @@
+"""Tiny random models, batches and examples for the checks."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bertsmith.core.types import Batch, Example
+from bertsmith.models.family import Family, Head, Model
+from bertsmith.text.tokenizer import Tokenizer
+
+SIZES = {
+    "vocab_size": 40,
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 36,
+    "max_position_embeddings": 64,
+}
+LABELS = 3
+LENGTHS = (7, 3, 12, 12, 1)
+TEXTS = (
+    "我们今天去公园散步,天气很好。",
+    "The film was long, slow and beautiful.",
+    "她在北京读书,最喜欢的科目是历史。",
+    "It rained; nobody came to the game.",
+    "这部手机的电池能用两天,屏幕也很清楚。",
+    "A good book and a cup of tea!",
+)
+
+
+def tiny_family(kind: type[Family], changes: Mapping[str, Any] | None = None) -> Family:
+    """A small configuration of a family: the sizes that it has a field for, and `changes`."""
+    fields = {field.name for field in dataclasses.fields(kind)}
+    return kind.from_config({**{name: size for name, size in SIZES.items() if name in fields}, **(changes or {})}, "the tiny configuration")
+
+
+def label_counts(heads: Mapping[str, Head]) -> dict[str, int]:
+    """A number of labels for every head."""
+    return {name: LABELS if head.labelled else 0 for name, head in heads.items()}
+
+
+def randomise(module: nn.Module, seed: int = 0) -> None:
+    """Draw every weight, norms and biases too, so that none of them can be mistaken for another or for nothing.
+
+    Matrices keep the size of what goes through them; norms are scattered around 1, biases around 0.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in module.named_parameters():
+            spread = 1 / math.sqrt(weight.shape[-1]) if weight.ndim > 1 else 0.1
+            weight.normal_(1.0 if name.endswith("norm.weight") else 0.0, spread, generator=generator)
+
+
+def tiny_model(family: Family, heads: Mapping[str, int], seed: int = 0) -> Model:
+    """A random model, ready for use."""
+    model = family.build_model(heads)
+    randomise(model, seed)
+    return model.eval()
+
+
+def without_dropout(family: Family) -> Family:
+    """The same configuration with every dropout at 0."""
+    rates = {field.name: 0.0 for field in dataclasses.fields(family) if "dropout" in field.name}
+    return dataclasses.replace(family, **rates)
+
+
+def tiny_tokenizer(texts: Iterable[str] = TEXTS, *, padding_id: int = 0) -> Tokenizer:
+    """A WordPiece tokenizer that knows the characters of some texts, alone and inside a word.
+
+    Args:
+        texts: What it has to be able to write.
+        padding_id: Where [PAD] stands among the first five ids.
+    """
+    special = ["[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    special.insert(padding_id, "[PAD]")
+    characters = sorted({character for text in texts for character in text.lower() if not character.isspace()})
+    return Tokenizer.from_tokens([*special, *characters, *(f"##{character}" for character in characters if character.isalnum())])
+
+
+def texts_of(examples: Sequence[Example]) -> list[str]:
+    """Everything that is written in some examples."""
+    return [str(value) for example in examples for value in example.values.values()]
+
+
+def ragged(family: Family, lengths: Sequence[int] = LENGTHS, *, width: int | None = None, seed: int = 1) -> Batch:
+    """Random sequences of these lengths, padded on the right to `width` columns."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (len(lengths), width or max(lengths))
+    mask = (torch.arange(shape[1]) < torch.tensor(lengths)[:, None]).long()
+    numbers = torch.randint(0, family.vocab_size - 1, shape, generator=generator)
+    input_ids = numbers + (numbers >= family.pad_token_id).long()  # anything but padding
+    segments = torch.randint(0, getattr(family, "type_vocab_size", 1), shape, generator=generator)
+    return Batch(input_ids * mask + family.pad_token_id * (1 - mask), mask, segments * mask)
+
+
+def scattered(batch: Batch, family: Family, gaps: int = 5, seed: int = 2) -> Batch:
+    """The same sequences with padding strewn in between: on the left, on the right and inside."""
+    generator = torch.Generator().manual_seed(seed)
+    rows, width = batch.input_ids.shape
+    order = torch.rand(rows, width + gaps, generator=generator)
+    mask = torch.zeros(rows, width + gaps, dtype=torch.long)
+    for row, size in enumerate(batch.attention_mask.sum(1).tolist()):
+        mask[row, order[row].argsort()[:size]] = 1
+    real, before = mask.bool(), batch.attention_mask.bool()
+    input_ids, segments = torch.full_like(mask, family.pad_token_id), torch.zeros_like(mask)
+    input_ids[real], segments[real] = batch.input_ids[before], batch.token_type_ids[before]
+    return Batch(input_ids, mask, segments)
+
+
+def scores_of(model: Model, name: str, batch: Batch) -> Tensor:
+    """What a head says about every sequence or every real token of a batch."""
+    encoded, real = model(batch), batch.attention_mask.bool()
+    if name == "mlm":
+        return model.heads[name](encoded.at(real))
+    scores: Tensor = model.heads[name](encoded)
+    return scores[real] if scores.shape[:2] == real.shape and scores.ndim > 2 else scores
