@@ -291,6 +291,13 @@ def test_data_root_is_where_data_begins(here: Path):
     assert train_file(here, "hub:owner/name?split=train", data_root="../data") == "hub:owner/name?split=train"
 
 
+def test_the_vocabulary_of_a_new_model_is_found_with_the_recipe_and_with_the_data(here: Path):
+    for name, place in (("near.tsv", "recipes/near.tsv"), ("far.tsv", "data/far.tsv"), ("nowhere.txt", "recipes/nowhere.txt")):
+        recipe = {"data_root": "../data", "stage": [stage(**{"from": {"family": "bert", "tokenizer": name}})]}
+        [found] = parse(recipe, here / "recipes/recipe.toml").stages
+        assert found.start.tokenizer == str(here / place)
+
+
 def test_data_of_the_package_is_found_by_its_name(here: Path):
     assert Path(train_file(here, "builtin:reviews/train.tsv")).parts[-4:] == ("builtin", "data", "reviews", "train.tsv")
 
@@ -311,7 +318,7 @@ def table(required: dict[str, st.SearchStrategy], optional: dict[str, st.SearchS
 names = st.from_regex(r"\A[a-z0-9_]{1,8}\Z")
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 shares = st.floats(0.01, 0.99)
-labels = st.lists(texts, max_size=3)
+labels = st.just([]) | st.lists(texts.filter(str.strip), min_size=2, max_size=3, unique=True)
 files = st.sampled_from(["/data/a.tsv", "/data/*.json", "/资料/评论.txt", "hub:owner/name?split=train"])
 some_files = files | st.lists(files, min_size=1, max_size=3)
 new_model = {"family": "bert", "tokenizer": "/v.txt", "hidden_size": 256, "num_attention_heads": 4, "hidden_act": "relu"}
@@ -319,7 +326,7 @@ starts = st.sampled_from(["org/model", "/models/bert"]) | table({}, {"lowercase"
 objectives = table({}, {"unit": st.sampled_from(["token", "word", "ngram"]), "rate": shares, "max_length": st.integers(8, 512)}, name="mlm")
 tasks = (
     table({}, {"labels": labels, "max_length": st.integers(8, 512)}, name="pair")
-    | table({}, {"labels": labels, "threshold": shares, "separator": texts}, name="multi_label")
+    | table({}, {"labels": labels, "threshold": shares, "separator": st.sampled_from([",", "|", "、", "\t"])}, name="multi_label")
     | table({}, {"minimum": st.floats(-9, 0), "maximum": st.floats(0, 9)}, name="regression")
 )
 optional_data = {

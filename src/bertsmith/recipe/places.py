@@ -38,6 +38,10 @@ class Folders:
         looks_like_path = name.startswith((".", "~", "/")) or name.count("/") > 1
         return path if looks_like_path or Path(path).exists() else name
 
+    def tokenizer(self, path: str) -> str:
+        """The tokenizer of a new model, made absolute; a vocabulary may lie with the recipe or with the data."""
+        return found(path, self.recipe, self.data)
+
     def files(self, names: str | tuple[str, ...]) -> str | tuple[str, ...]:
         """Data files, made absolute; names on the Hub stay as they are."""
         return self._file(names) if isinstance(names, str) else tuple(map(self._file, names))
@@ -48,9 +52,9 @@ class Folders:
         return name if name.startswith("hub:") else found(name, self.data)
 
 
-def found(path: str, folder: Path) -> str:
-    """A path or pattern, made absolute: in `folder` if it is there, in the current folder if it is only there, else in `folder`."""
-    candidates = [os.path.normpath(start / Path(path).expanduser()) for start in (folder, Path.cwd())]
+def found(path: str, *folders: Path) -> str:
+    """A path or pattern, made absolute: in the first of `folders` where it is, else in the current one if it is there, else in the first."""
+    candidates = [os.path.normpath(start / Path(path).expanduser()) for start in (*folders, Path.cwd())]
     return next((candidate for candidate in candidates if _exists(candidate)), candidates[0])
 
 

@@ -25,7 +25,7 @@ from bertsmith.models.family import families
 from bertsmith.objectives.base import Objective, objectives
 from bertsmith.recipe.fields import Place, as_table, component, construct, converted, shown
 from bertsmith.recipe.literals import kind
-from bertsmith.recipe.places import Folders, found
+from bertsmith.recipe.places import Folders
 from bertsmith.recipe.source import overridden, read_text, read_toml
 from bertsmith.tasks.base import tasks
 from bertsmith.train.options import TrainOptions
@@ -246,7 +246,7 @@ def _new_model(table: Mapping[str, Any], place: Place, folders: Folders) -> NewM
         except CheckpointError as error:
             for problem in error.problems:
                 place.wrong(problem)
-    return NewModel(family=model.family, tokenizer=found(model.tokenizer, folders.recipe), lowercase=model.lowercase, config=config)
+    return NewModel(family=model.family, tokenizer=folders.tokenizer(model.tokenizer), lowercase=model.lowercase, config=config)
 
 
 def _objective(table: Mapping[str, Any], place: Place) -> Objective | None:

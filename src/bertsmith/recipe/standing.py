@@ -78,7 +78,7 @@ class StageFolder:
 
     def begin(self, stage: Stage, seed: int, inputs: Mapping[str, Any]) -> None:
         """Make the folder ready for a stage that begins: what an earlier, different one has left goes."""
-        for name in ("result.json", "metrics.jsonl"):
+        for name in ("result.json", "metrics.jsonl", "predictions.jsonl"):
             (self.path / name).unlink(missing_ok=True)
         for name in ("model", "adapter", "checkpoint"):
             shutil.rmtree(self.path / name, ignore_errors=True)

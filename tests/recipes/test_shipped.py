@@ -1,0 +1,92 @@
+"""Shipped recipes can be run: as they stand they are recipes, and with their data in place they are dry-run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bertsmith.models.loading import create, save
+from bertsmith.objectives.mlm import MaskedLanguageModel
+from bertsmith.recipe import Recipe, parse, read_recipe, schema, to_toml
+from bertsmith.recipe.run import run
+from bertsmith.recipe.schema import STAGE, NewModel
+from bertsmith.text.tokenizer import Tokenizer
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "recipes"
+RECIPES = sorted(FOLDER.rglob("*.toml"))
+DATA = ("chnsenticorp/*.tsv", "fewclue/bustm/*.json", "ocnli/*.json", "sst2/*.txt", "trec/*.txt")
+LINES = 300
+SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+
+
+@pytest.fixture(scope="module")
+def vocabulary(shared_data: Path) -> Path:
+    return shared_data / "vocab/google_zh_vocab.txt"
+
+
+@pytest.fixture(scope="module")
+def beginnings(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first lines of every file that a recipe reads, in a folder like that of the whole files."""
+    folder = tmp_path_factory.mktemp("data")
+    for file in (file for pattern in DATA for file in shared_data.glob(pattern)):
+        place = folder / file.relative_to(shared_data)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:LINES]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stands for every model that a recipe names: as long as theirs, of the same family, with a head for masked words."""
+    folder = tmp_path_factory.mktemp("models") / "small"
+    save(create("bert", Tokenizer.from_vocabulary(vocabulary), SMALL, {"mlm": 0}), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(shared_data: Path, vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What corpus.py would write, in small."""
+    folder = tmp_path_factory.mktemp("corpus")
+    lines = (shared_data / "corpora/cluecorpussmall_sample.txt").read_text(encoding="utf-8").splitlines()
+    (folder / "corpus.txt").write_text("\n".join(lines[:200]), encoding="utf-8")
+    (folder / "valid.txt").write_text("\n".join(lines[200:300]), encoding="utf-8")
+    (folder / "vocab.txt").symlink_to(vocabulary)
+    return folder
+
+
+def read_with_its_model(file: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """A recipe, whether or not this checkout has the built-in model."""
+    monkeypatch.setattr(schema, "builtin_models", lambda: ["mini-zh"])
+    return read_recipe(file)
+
+
+def test_there_are_recipes():
+    assert {file.stem for file in RECIPES} >= {"reviews", "chnsenticorp", "ocnli-bustm", "sst2-minilm", "tapt-english", "pretrain-mini-zh"}
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_a_recipe_is_one_and_says_what_it_shows_how_it_is_run_and_where_its_data_is(file: Path, monkeypatch: pytest.MonkeyPatch):
+    recipe = read_with_its_model(file, monkeypatch)
+    assert parse(to_toml(recipe)) == recipe
+    comment = "".join(line for line in file.read_text(encoding="utf-8").splitlines(keepends=True) if line.startswith("#"))
+    assert f"bertsmith run {file.relative_to(FOLDER.parent)}" in comment
+    assert all(f"# {word}:" in comment for word in ("Shows", "Run", "Data"))
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_a_recipe_is_dry_run_on_its_data(file: Path, beginnings: Path, corpus: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stages = read_with_its_model(file, monkeypatch).stages
+    roots = [stage.name for stage in stages if not isinstance(stage.start, NewModel) and not stage.start.startswith(STAGE)]
+    data = corpus if file.stem == "pretrain-mini-zh" else beginnings
+    text = file.read_text(encoding="utf-8")
+    place = [f"data_root={data}"] if "data_root" in text else []
+    recipe = read_recipe(file, [*place, *(f"stage.{name}.from={model}" for name in roots)])
+    result = run(recipe, tmp_path / "out", dry_run=True)
+    assert [stage.action for stage in result.plan] == ["run"] * len(stages)
+    for stage, planned in zip(recipe.stages, result.plan, strict=True):
+        if not isinstance(stage.objective, MaskedLanguageModel):
+            assert planned.rows["train"] > 100
+            assert planned.steps is not None
+    assert not any("cannot be read" in note for note in result.notes)
+    assert not (tmp_path / "out").exists()
