@@ -62,7 +62,7 @@ def read_with_its_model(file: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
 
 
 def test_there_are_recipes():
-    assert {file.stem for file in RECIPES} >= {"reviews", "chnsenticorp", "ocnli-bustm", "sst2-minilm", "tapt-english", "pretrain-mini-zh"}
+    assert {file.stem for file in RECIPES} >= {"reviews", "chnsenticorp", "ocnli-bustm", "sst2-minilm", "tapt-english", "pretrain"}
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
@@ -78,7 +78,7 @@ def test_a_recipe_is_one_and_says_what_it_shows_how_it_is_run_and_where_its_data
 def test_a_recipe_is_dry_run_on_its_data(file: Path, beginnings: Path, corpus: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     stages = read_with_its_model(file, monkeypatch).stages
     roots = [stage.name for stage in stages if not isinstance(stage.start, NewModel) and not stage.start.startswith(STAGE)]
-    data = corpus if file.stem == "pretrain-mini-zh" else beginnings
+    data = corpus if file.stem == "pretrain" else beginnings
     text = file.read_text(encoding="utf-8")
     place = [f"data_root={data}"] if "data_root" in text else []
     recipe = read_recipe(file, [*place, *(f"stage.{name}.from={model}" for name in roots)])
