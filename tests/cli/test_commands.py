@@ -1,6 +1,10 @@
 """The commands that neither predict nor inspect."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -248,8 +252,8 @@ def test_run_trains_and_its_model_predicts(cli: Cli, recipe: Path, tmp_path: Pat
     assert ran.json["stages"][0]["metrics"]["test"]["accuracy"] >= 0
     assert ran.json["stages"][0]["steps"] == 6
     assert "accuracy" in ran.err
-    assert (out / "result.json").is_file()
-    found = cli("evaluate", out / "model", tmp_path / "test.tsv").json
+    assert json.loads(Path(ran.json["result"]).read_text(encoding="utf-8"))["stages"][0]["metrics"] == ran.json["stages"][0]["metrics"]
+    found = cli("evaluate", ran.json["model"], tmp_path / "test.tsv").json
     assert found["metrics"]["accuracy"] == pytest.approx(ran.json["stages"][0]["metrics"]["test"]["accuracy"])
     again = cli("run", recipe, "--out", out, "--set", "stage.reviews.train.epochs=2")
     assert again.json["stages"][0]["cached"] is True
@@ -291,6 +295,37 @@ def test_an_interrupted_run_says_how_to_go_on(cli: Cli, recipe: Path, tmp_path: 
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "run", interrupted)
-    ran = cli("run", recipe, "--out", tmp_path / "out")
+    ran = cli("run", recipe, "--out", tmp_path / "out", "--set", "seed=2")
     assert ran.status == 130
-    assert f"bertsmith run {recipe} --out {tmp_path / 'out'} --resume" in ran.err
+    assert ran.err == f"interrupted\nGo on with: bertsmith run {recipe} --set seed=2 --out {tmp_path / 'out'} --resume\n"
+
+
+def test_a_run_that_is_killed_goes_on(cli: Cli, recipe: Path, tmp_path: Path):
+    """Ctrl-C in the middle of a training, in a process of its own, then the command that it says."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "bertsmith.cli", "run", str(recipe), "--out", str(out), "--set", "stage.reviews.train.epochs=2000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "begins" in line:
+                break
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "--resume" in errors
+    ran = cli("run", recipe, "--out", out, "--set", "stage.reviews.train.epochs=2000", "--resume", "--dry-run")
+    assert ran.status == 0, ran.err
+    assert ran.json["plan"][0]["action"] == "resume"
+
+
+def test_an_interrupted_demo_says_how_to_go_on(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import bertsmith.demo
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bertsmith.demo, "run", interrupted)
+    ran = cli("demo", "--out", tmp_path / "my demo")
+    assert ran.status == 130
+    assert ran.err == f"interrupted; what is done is kept. Go on with: bertsmith demo --out '{tmp_path / 'my demo'}'\n"

@@ -1,5 +1,6 @@
 """`bertsmith inspect`: what is shown is what the model computes."""
 
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from bertsmith.cli.opening import opened_to_look
 from bertsmith.core.errors import RecipeError
 from bertsmith.inspecting import Inspection, inspect
 from bertsmith.inspecting.page import page
+from bertsmith.inspecting.terminal import view
 from bertsmith.inspecting.vectors import PARTS, attention_of, pull
 from bertsmith.models import create, load, save
 from bertsmith.text.tokenizer import Tokenizer
@@ -36,6 +39,29 @@ def test_the_three_ids_of_a_pair(models: Path, tokenizer: Tokenizer):
     assert [column.position for column in columns] == list(range(11))
     assert {column.attention_mask for column in columns} == {1}
     assert [column.text for column in columns] == ["", "How", "old", "are", "you", "?", "", "zebra", "fish", "好", ""]
+
+
+def test_a_family_with_one_segment_and_positions_of_its_own(tmp_path: Path):
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "Ġ", "a", "Ġa", "Ċ"]
+    (tmp_path / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(tokens)}), encoding="utf-8")
+    (tmp_path / "merges.txt").write_text("#version: 0.2\nĠ a\n", encoding="utf-8")
+    (tmp_path / "config.json").write_text('{"model_type": "roberta"}', encoding="utf-8")
+    checkpoint = create("roberta", Tokenizer.from_folder(tmp_path), {**CONFIG, "max_position_embeddings": 40}, {"mlm": 0})
+    save(checkpoint, tmp_path / "model")
+    found = inspect(load(str(tmp_path / "model")), "a a\n", "a<mask>", masks=3)
+    columns = found.tokens.columns
+    assert [column.token for column in columns] == ["<s>", "a", "Ġa", "Ċ", "</s>", "</s>", "a", "<mask>", "</s>"]
+    assert [column.token_type_id for column in columns] == [0] * 9
+    assert [column.position for column in columns] == list(range(2, 11)), "counted from behind the padding id"
+    assert [column.word for column in columns][4:8] == [None, None, columns[3].word + 1, columns[3].word + 2]  # type: ignore[operator]
+    assert list(found.guesses) == [7]
+    assert any("have one segment" in note for note in found.notes)
+    assert "roberta" in page(found)
+    console = Console(file=io.StringIO(), width=120)
+    for part in view(found, embeddings=True, attention=attention_of(found.trace, 1, 1), title="attention"):
+        console.print(part)
+    assert isinstance(console.file, io.StringIO)
+    assert "⏎" in console.file.getvalue(), "a line feed does not tear the table"
 
 
 def test_words_are_numbered_through_both_texts(models: Path):

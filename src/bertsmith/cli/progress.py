@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 
 from bertsmith.cli.output import say
 from bertsmith.core.progress import Progress
 
 LINE_SECONDS = 10.0
 """How long a log is left alone between two lines."""
+
+WORTH_A_LINE = 1.0
+"""Seconds from which finished work leaves a line in a terminal."""
 
 REFRESHES_A_SECOND = 4
 """Of the bars; more would take time from the work."""
@@ -115,11 +119,12 @@ class BarProgress:
         self._bars = Bars(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=16),
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}"),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[numbers]}", style="dim"),
+            TextColumn("{task.fields[numbers]}", style="dim", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+            expand=True,
             console=console,
             transient=True,
             refresh_per_second=REFRESHES_A_SECOND,
@@ -149,7 +154,9 @@ class BarProgress:
         self._bars.remove_task(task)
         if not self._open:
             self._bars.stop()
-            self.note(work.summary(time.monotonic()))
+            now = time.monotonic()
+            if now - work.begun >= WORTH_A_LINE:
+                self.note(work.summary(now))
 
     def note(self, message: str) -> None:
         """A line above the bars."""

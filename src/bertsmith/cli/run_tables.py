@@ -1,6 +1,8 @@
-"""A run as a table: what is to be done, and what it came to."""
+"""A run in short: what is to be done, or what it came to, as a table and as JSON."""
 
+import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from rich.table import Table
 
@@ -14,6 +16,17 @@ SPLITS = ("test", "valid", "before")
 def run_table(result: RunResult) -> Table:
     """One row a stage."""
     return _results(result.stages) if result.stages else _plan(result.plan)
+
+
+def run_summary(result: RunResult) -> dict[str, Any]:
+    """What programs ask for first; everything else is in the file that `result` names."""
+    if not result.stages:
+        return {"folder": str(result.folder), "stages": [], "plan": [dataclasses.asdict(stage) for stage in result.plan]}
+    stages = [
+        {"name": stage.name, "metrics": stage.metrics, "steps": stage.steps, "seconds": round(sum(stage.seconds.values()), 1), "cached": stage.cached}
+        for stage in result.stages
+    ]
+    return {"folder": str(result.folder), "result": str(result.folder / "result.json"), "model": str(result.model), "stages": stages}
 
 
 def _results(stages: tuple[StageResult, ...]) -> Table:

@@ -105,6 +105,11 @@ def inspect(
 
     Raises:
         RecipeError: The text is empty.
+
+    Example:
+        >>> from bertsmith.models import load
+        >>> inspect(load("builtin:mini-zh"), "使用语言模型").tokens.words
+        ('使用', '语言', '模型')
     """
     if not text.strip() or (text_pair is not None and not text_pair.strip()):
         raise RecipeError("the text is empty; there is nothing to look at")

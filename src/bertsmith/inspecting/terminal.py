@@ -81,8 +81,8 @@ def _tokens_table(inspection: Inspection) -> RenderableType:
             str(column.input_id),
             Text(str(column.token_type_id), style=SEGMENT_STYLES[column.token_type_id % 2]),
             str(column.attention_mask),
-            "" if special else Text(f"{column.word} {inspection.tokens.words[column.word or 0]}", style=style),
-            column.text,
+            "" if special else Text(f"{column.word} {_on_one_line(inspection.tokens.words[column.word or 0])}", style=style),
+            Text(_on_one_line(column.text)),
         )
     return _with_remark(table, _cut(inspection, ROWS))
 
@@ -154,6 +154,10 @@ def _table(*headings: str) -> Table:
 
 def _with_remark(table: Table, *remarks: str) -> RenderableType:
     return Group(table, *(Text(remark, style="dim") for remark in remarks if remark))
+
+
+def _on_one_line(text: str) -> str:
+    return text.replace("\r", "").replace("\n", "⏎")
 
 
 def _ruler(length: int) -> str:

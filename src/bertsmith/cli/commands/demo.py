@@ -1,9 +1,12 @@
 """`bertsmith demo`: the main job on the built-in model and data."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from bertsmith.core.errors import InterruptedRunError
 
 EXAMPLE = "  bertsmith demo --out demo"
 
@@ -17,6 +20,9 @@ def demo(out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where t
     from bertsmith.cli.progress import terminal_progress
     from bertsmith.demo import run as run_demo
 
-    with terminal_progress() as progress:
-        result = run_demo(out, progress)
+    try:
+        with terminal_progress() as progress:
+            result = run_demo(out, progress)
+    except (KeyboardInterrupt, InterruptedRunError) as error:
+        raise InterruptedRunError(f"interrupted; what is done is kept. Go on with: {shlex.join(['bertsmith', 'demo', '--out', str(out)])}") from error
     emit(result.to_dict())

@@ -1,5 +1,6 @@
 """`bertsmith run`: train what a recipe says."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ def run(
     """
     from bertsmith.cli.output import emit
     from bertsmith.cli.progress import terminal_progress
-    from bertsmith.cli.run_tables import run_table
+    from bertsmith.cli.run_tables import run_summary, run_table
     from bertsmith.cli.terminal import text_console
     from bertsmith.recipe import read_recipe
     from bertsmith.recipe.run import run as run_recipe
@@ -36,6 +37,7 @@ def run(
         with terminal_progress() as progress:
             result = run_recipe(parsed, folder, resume=resume, dry_run=dry_run, progress=progress)
     except (KeyboardInterrupt, InterruptedRunError) as error:
-        raise InterruptedRunError(f"{error or 'interrupted'}\nGo on with: bertsmith run {recipe} --out {folder} --resume") from error
+        again = ["bertsmith", "run", str(recipe), *(part for one in overrides or [] for part in ("--set", one)), "--out", str(folder), "--resume"]
+        raise InterruptedRunError(f"{str(error) or 'interrupted'}\nGo on with: {shlex.join(again)}") from error
     text_console(stderr=True).print(run_table(result))
-    emit(result.to_dict())
+    emit(run_summary(result))
