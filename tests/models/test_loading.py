@@ -19,7 +19,14 @@ from bertsmith.text.tokenizer import Tokenizer
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"我爱你", "bert"]
 TOKENIZER = Tokenizer.from_tokens(TOKENS)
-SMALL = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12, "max_position_embeddings": 12}
+SMALL = {
+    "type_vocab_size": 2,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 12,
+    "max_position_embeddings": 12,
+}
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
@@ -286,7 +293,7 @@ class TestCreating:
             new(family="robertta")
 
     def test_the_vocabulary_must_fit(self):
-        with pytest.raises(CheckpointError, match="the tokenizer of a new bert model has 9 tokens and the model embeds 5"):
+        with pytest.raises(CheckpointError, match="the vocabulary in a new bert model has 9 tokens and the model embeds 5"):
             new(vocab_size=5)
 
     def test_weights_depend_on_the_seed(self):
@@ -312,3 +319,15 @@ class TestSavingThatFails:
         monkeypatch.undo()
         assert [path.name for path in tmp_path.iterdir()] == ["model"]
         assert_equal(load(str(tmp_path / "model")), before)
+
+
+def test_a_tokenizer_with_more_segments_than_the_model_is_refused(tmp_path: Path):
+    with pytest.raises(
+        CheckpointError, match="the tokenizer in a new roberta model tells 2 segments apart and the model 1: type_vocab_size must be 2"
+    ):
+        new(family="roberta", type_vocab_size=1)
+    folder = saved(tmp_path / "model")
+    change_config(folder, type_vocab_size=1)
+    change_weights(folder, lambda weights: weights.update({"embeddings.token_type_embeddings.weight": torch.ones(1, 8)}))
+    with pytest.raises(CheckpointError, match="type_vocab_size must be 2"):
+        load(str(folder))

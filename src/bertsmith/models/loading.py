@@ -6,6 +6,7 @@ that is wrong at one step is said together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +81,7 @@ def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) ->
     for head in sorted(fresh):
         model.reinitialise(torch.Generator().manual_seed(seed_at(seed, "head", head)), model.heads[head])
     tokenizer = Tokenizer.from_folder(folder)
-    _check_vocabulary(tokenizer, family, str(folder))
+    _check_tokenizer(tokenizer, family, str(folder))
     return Checkpoint(model.eval(), tokenizer, labels, _task(folder), frozenset(stored), fresh, folder)
 
 
@@ -103,7 +104,7 @@ def create(family: str, tokenizer: Tokenizer, config: Mapping[str, Any], heads: 
     if unknown:
         raise CheckpointError(f"a new {family} model cannot be made", unknown)
     built = kind.from_config(values, f"the configuration of a new {family} model")
-    _check_vocabulary(tokenizer, built, f"the tokenizer of a new {family} model")
+    _check_tokenizer(tokenizer, built, f"a new {family} model")
     model = built.build_model(heads or {})
     model.reinitialise(torch.Generator().manual_seed(seed_at(seed, "model")))
     return Checkpoint(model.eval(), tokenizer, fresh_heads=frozenset(heads or {}))
@@ -279,8 +280,11 @@ def _architecture(family: Family, heads: Sequence[str]) -> str:
     return family.combined.get(frozenset(heads)) or (family.heads[heads[0]].architecture if heads else family.base_architecture)
 
 
-def _check_vocabulary(tokenizer: Tokenizer, family: Family, where: str) -> None:
+def _check_tokenizer(tokenizer: Tokenizer, family: Family, where: str) -> None:
     if tokenizer.vocabulary_size > family.vocab_size:
         raise CheckpointError(
             f"the vocabulary in {where} has {tokenizer.vocabulary_size} tokens and the model embeds {family.vocab_size}: they are not of one model"
         )
+    segments, known = 1 + int(tokenizer.encode("", "").token_type_ids.max()), getattr(family, "type_vocab_size", math.inf)
+    if segments > known:
+        raise CheckpointError(f"the tokenizer in {where} tells {segments} segments apart and the model {known}: type_vocab_size must be {segments}")

@@ -49,7 +49,7 @@ def check_objective(objective: str | type[Objective] | Objective, *, examples: S
     )
     check_value(checked, objectives)
     check_training(checked, rows, family)
-    check_missing_columns(checked, rows, checked.columns)
+    check_missing_columns(checked, rows, checked.columns, family)
 
 
 def made(thing: str | type[Objective] | Objective, registry: Registry[type[Objective]]) -> Objective:
@@ -73,14 +73,18 @@ def check_value(checked: Objective, registry: Registry[type[Objective]]) -> None
 
 def check_training(checked: Objective, examples: Sequence[Example], family: str) -> None:
     """Everything that the training loop relies on, for one family of models."""
-    kind = families[family]
-    tokenizer = tiny_tokenizer(texts_of(examples), padding_id=kind.pad_token_id)
+    model, tokenizer = model_for(checked, examples, family)
     rows = check_encoding(checked, examples, tokenizer)
-    tiny = without_dropout(tiny_family(kind, {"vocab_size": tokenizer.vocabulary_size, "max_position_embeddings": 600}))
-    model = tiny_model(tiny, {name: request.labels for name, request in checked.heads().items()})
     check_collating(checked, rows, tokenizer)
     check_losses(checked, rows, tokenizer, model)
     check_learning(checked, rows, tokenizer, model)
+
+
+def model_for(checked: Objective, examples: Sequence[Example], family: str) -> tuple[Model, Tokenizer]:
+    """A tiny model without dropout that has the heads which are asked for, and a tokenizer that can write the examples."""
+    tokenizer = tiny_tokenizer(tiny_family(families[family]), texts_of(examples))
+    tiny = tiny_family(families[family], {"vocab_size": tokenizer.vocabulary_size, "max_position_embeddings": 600})
+    return tiny_model(without_dropout(tiny), {name: request.labels for name, request in checked.heads().items()}), tokenizer
 
 
 def check_encoding(checked: Objective, examples: Sequence[Example], tokenizer: Tokenizer) -> list[Features]:
@@ -100,9 +104,9 @@ def check_encoding(checked: Objective, examples: Sequence[Example], tokenizer: T
     return rows
 
 
-def check_missing_columns(checked: Objective, examples: Sequence[Example], columns: Iterable[str]) -> None:
+def check_missing_columns(checked: Objective, examples: Sequence[Example], columns: Iterable[str], family: str) -> None:
     """Examples that lack a column are all listed, with their places."""
-    tokenizer = tiny_tokenizer(texts_of(examples))
+    _, tokenizer = model_for(checked, examples, family)
     for column in columns:
         broken = [
             Example({key: value for key, value in example.values.items() if number % 2 or key != column}, "broken.tsv", number + 1)

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 
 from bertsmith.core.types import Example, Features
-from bertsmith.models.family import families
 from bertsmith.tasks.base import Task, tasks
 from bertsmith.testing.expectations import expect, expect_same_features
-from bertsmith.testing.objective import check_missing_columns, check_training, check_value, collated, made
-from bertsmith.testing.tiny import TEXTS, texts_of, tiny_family, tiny_model, tiny_tokenizer, without_dropout
+from bertsmith.testing.objective import check_missing_columns, check_training, check_value, collated, made, model_for
+from bertsmith.testing.tiny import TEXTS
 
 
 def check_task(task: str | type[Task] | Task, *, examples: Sequence[Example] | None = None, family: str = "bert") -> None:
@@ -40,7 +39,7 @@ def check_task(task: str | type[Task] | Task, *, examples: Sequence[Example] | N
     fitted = _check_fitting(unfitted, rows)
     check_value(fitted, tasks)  # pyright: ignore[reportArgumentType]
     check_training(fitted, rows, family)
-    check_missing_columns(fitted, rows, fitted.columns)
+    check_missing_columns(fitted, rows, fitted.columns, family)
     _check_use(fitted, rows, family)
 
 
@@ -62,14 +61,11 @@ def _check_fitting(task: Task, examples: Sequence[Example]) -> Task:
 
 
 def _check_use(task: Task, examples: Sequence[Example], family: str) -> None:
-    name, kind = type(task).__name__, families[family]
-    tokenizer = tiny_tokenizer(texts_of(examples), padding_id=kind.pad_token_id)
+    name, (model, tokenizer) = type(task).__name__, model_for(task, examples, family)
     rows = list(task.encode(examples, tokenizer))
     plain = list(task.encode([_without_label(example) for example in examples], tokenizer, labelled=False))
     kept = [{key: values for key, values in row.items() if key in plain[0]} for row in rows]
     expect_same_features(plain, kept, f"{name}: features without and with labels")
-    tiny = without_dropout(tiny_family(kind, {"vocab_size": tokenizer.vocabulary_size, "max_position_embeddings": 600}))
-    model = tiny_model(tiny, {head: request.labels for head, request in task.heads().items()})
     with torch.no_grad():
         scores = task.scores(model, collated(task, plain, tokenizer)).numpy()
         alone = [task.scores(model, collated(task, plain, tokenizer, [place])).numpy() for place in range(len(plain))]

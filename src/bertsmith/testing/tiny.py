@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
 
+from bertsmith.checkpoint.folder import write_json
 from bertsmith.core.types import Batch, Example
 from bertsmith.models.family import Family, Head, Model
 from bertsmith.text.tokenizer import Tokenizer
 
 SIZES = {
-    "vocab_size": 40,
+    "vocab_size": 300,
     "hidden_size": 24,
     "num_hidden_layers": 2,
     "num_attention_heads": 3,
@@ -70,17 +74,29 @@ def without_dropout(family: Family) -> Family:
     return dataclasses.replace(family, **rates)
 
 
-def tiny_tokenizer(texts: Iterable[str] = TEXTS, *, padding_id: int = 0) -> Tokenizer:
-    """A WordPiece tokenizer that knows the characters of some texts, alone and inside a word.
+def tiny_tokenizer(family: Family, texts: Iterable[str] = TEXTS) -> Tokenizer:
+    """A tokenizer of the kind that the family's published models have.
 
     Args:
+        family: With two segments: WordPiece over the characters of `texts`, alone and inside a word. With one: bytes.
         texts: What it has to be able to write.
-        padding_id: Where [PAD] stands among the first five ids.
     """
+    if getattr(family, "type_vocab_size", 2) == 1:
+        return _byte_level(family.pad_token_id)
     special = ["[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    special.insert(padding_id, "[PAD]")
+    special.insert(family.pad_token_id, "[PAD]")
     characters = sorted({character for text in texts for character in text.lower() if not character.isspace()})
     return Tokenizer.from_tokens([*special, *characters, *(f"##{character}" for character in characters if character.isalnum())])
+
+
+def _byte_level(padding_id: int) -> Tokenizer:
+    special = ["<s>", "</s>", "<unk>", "<mask>"]
+    special.insert(padding_id, "<pad>")
+    ids = {token: number for number, token in enumerate([*special, *sorted(ByteLevel.alphabet())])}
+    with tempfile.TemporaryDirectory() as folder:
+        write_json(Path(folder) / "vocab.json", ids)
+        (Path(folder) / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+        return Tokenizer.from_folder(Path(folder))
 
 
 def texts_of(examples: Sequence[Example]) -> list[str]:
