@@ -58,19 +58,19 @@ def check_family(family: str | type[Family], *, config: Mapping[str, Any] | None
         >>> check_family("bert")
     """
     kind = families[family] if isinstance(family, str) else family
+    for peer in peers:
+        _check_peer(peer)
     tiny = tiny_family(kind, config)
     _check_configuration(kind, tiny)
     for heads in ({}, *({name: count} for name, count in label_counts(kind.heads).items())):
         _check_names(tiny, heads)
+        _check_dropout(tiny, heads)
         _check_gradients(tiny, heads)
         _check_saving(tiny, heads)
         _check_fresh_weights(tiny, heads)
-        _check_dropout(tiny, heads)
     _check_layouts(tiny)
     _check_padding(tiny)
     _check_refusals(tiny)
-    for peer in peers:
-        _check_peer(peer)
 
 
 def _check_configuration(kind: type[Family], tiny: Family) -> None:
