@@ -26,6 +26,7 @@ def test_every_row_gives_a_line_with_its_number_and_text(cli: Cli, models: Path,
     ran = cli("predict", models / "single", file)
     assert (ran.status, ran.err) == (0, "")
     assert [line["line"] for line in ran.lines] == [1, 2, 3]
+    assert all("file" not in line for line in ran.lines), "there is only one"
     assert [line["text"] for line in ran.lines] == TEXTS
     assert all(line["label"] == max(line["scores"], key=line["scores"].get) for line in ran.lines)
 
@@ -136,7 +137,7 @@ def test_the_first_results_come_before_the_input_has_ended(models: Path):
 
     rows = Endless()
     results = predicted(Engine(*opened_for_use(str(models / "single"))), rows, [], Silence())
-    assert [line["line"] for line in itertools.islice(results, 3)] == [1, 2, 3]
+    assert [example.line for example, _ in itertools.islice(results, 3)] == [1, 2, 3]
     assert rows.read < 20_000
 
 

@@ -23,6 +23,9 @@ from bertsmith.data.sources import Source, find_sources
 SAMPLE = 200
 """Rows whose columns are looked at to recognise which is which."""
 
+STANDARD_INPUT = "standard input"
+"""What it is called in messages."""
+
 BUFFER = 1 << 16
 
 
@@ -38,7 +41,7 @@ def stream(name: str, *, columns: Mapping[str, str], format_name: str | None, ne
     Raises:
         DataError: The file cannot be read at all, or a column is not there.
     """
-    for source in [StandardInput("standard input")] if name == STANDARD else find_sources(name):
+    for source in [StandardInput(STANDARD_INPUT)] if name == STANDARD else find_sources(name):
         yield from _rows(source, Reading(columns=dict(columns)), format_name, needed)
 
 

@@ -8,12 +8,25 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from bertsmith.core.errors import RecipeError
 
 STANDARD = "-"
 """The name of standard input and of standard output."""
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """Something that lines can be written to."""
+
+    def write(self, text: str, /) -> object:
+        """Take some text."""
+        ...
+
+    def flush(self) -> object:
+        """Hand it on."""
+        ...
 
 
 def json_line(value: Any) -> str:
@@ -27,9 +40,8 @@ def json_line(value: Any) -> str:
 
 
 def emit(value: Any) -> None:
-    """One line of JSON on standard output, at once: whoever reads a pipe need not wait for a buffer to fill."""
+    """One line of JSON on standard output."""
     sys.stdout.write(json_line(value) + "\n")
-    sys.stdout.flush()
 
 
 def say(message: str) -> None:
@@ -39,7 +51,7 @@ def say(message: str) -> None:
 
 
 @contextmanager
-def opened_output(name: str) -> Generator[TextIO]:
+def opened_output(name: str) -> Generator[Writer]:
     """Standard output for '-', else a file.
 
     Raises:

@@ -4,15 +4,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from bertsmith.cli.inputs import stream
-from bertsmith.cli.output import emit
+from bertsmith.cli.inputs import STANDARD_INPUT, stream
+from bertsmith.cli.output import Writer, json_line
 from bertsmith.cli.vectors import Vector
 from bertsmith.core.errors import DataError
 from bertsmith.core.progress import Progress, followed
 from bertsmith.core.types import Example
 from bertsmith.data.dataset import Problem
 from bertsmith.inference.engine import Engine
-from bertsmith.tasks import Task
+from bertsmith.tasks import Prediction, Task
 
 MANY_PROBLEMS = 1000
 """Bad lines after which it is asked whether there are more of them than of good ones."""
@@ -39,11 +39,11 @@ def rows_to_predict(
     return iter([Example(values)])
 
 
-def predicted(engine: Engine, rows: Iterable[Example | Problem], problems: list[Problem], progress: Progress) -> Iterator[dict[str, Any]]:
-    """What is written for every good row, in order; the bad ones go to `problems`."""
+def predicted(engine: Engine, rows: Iterable[Example | Problem], problems: list[Problem], progress: Progress) -> Iterator[tuple[Example, Prediction]]:
+    """Every good row with its prediction, in order; the bad ones go to `problems`."""
     waiting: deque[Example] = deque()
     for prediction in followed(engine.predict(_noted(good_rows(rows, problems), waiting)), progress, "predict", None, "rows"):
-        yield {**echo(waiting.popleft()), **prediction}
+        yield waiting.popleft(), prediction
 
 
 def embedded(
@@ -73,19 +73,30 @@ def good_rows(rows: Iterable[Example | Problem], problems: list[Problem]) -> Ite
             refuse_bad_lines(problems, good)
 
 
-def write_vectors(vectors: Iterable[tuple[Example, Vector]]) -> int:
-    """A line of JSON a vector on standard output; how many there were."""
+def write_lines(results: Iterable[tuple[Example, Mapping[str, Any]]], source: str | None, file: Writer) -> int:
+    """A line of JSON a result, each written at once: whoever reads a pipe need not wait for a buffer to fill.
+
+    Args:
+        results: Rows and what was found for them.
+        source: What the user asked to be read, which need not be repeated.
+        file: Where the lines go.
+
+    Returns:
+        How many there were.
+    """
     count = 0
-    for example, vector in vectors:
-        emit({**echo(example), "vector": vector.tolist()})
+    for example, result in results:
+        file.write(json_line({**echo(example, source), **result}) + "\n")
+        file.flush()
         count += 1
     return count
 
 
-def echo(example: Example) -> dict[str, Any]:
-    """What says which row a result is of: its file and line, its id, its texts."""
-    place = {"file": example.file, "line": example.line} if example.line else {}
-    return {**place, **{name: example[name] for name in ECHOED if name in example.values}}
+def echo(example: Example, source: str | None) -> dict[str, Any]:
+    """What says which row a result is of: its file, where there are several, its line, its id, its texts."""
+    file = {"file": example.file} if example.file not in {source, STANDARD_INPUT, ""} else {}
+    line = {"line": example.line} if example.line else {}
+    return {**file, **line, **{name: example[name] for name in ECHOED if name in example.values}}
 
 
 def refuse_bad_lines(problems: list[Problem], count: int) -> None:

@@ -32,7 +32,7 @@ def embed(
     the others and are listed at the end; the exit status is then 2.
     """
     from bertsmith.cli.inputs import stream
-    from bertsmith.cli.predicting import embedded, refuse_bad_lines, write_vectors
+    from bertsmith.cli.predicting import embedded, refuse_bad_lines, write_lines
     from bertsmith.cli.progress import terminal_progress
     from bertsmith.cli.vectors import check_array_name, write_array
     from bertsmith.data.dataset import Problem
@@ -47,7 +47,7 @@ def embed(
     with terminal_progress(bars=output is not None or not sys.stdout.isatty()) as progress:
         vectors = embedded(engine, rows, problems, progress, pooling=pooling, normalise=not raw)
         if output is None:
-            count = write_vectors(vectors)
+            count = write_lines(((example, {"vector": vector.tolist()}) for example, vector in vectors), source, sys.stdout)
         else:
             kept = [vector for _, vector in vectors]
             count = len(kept)

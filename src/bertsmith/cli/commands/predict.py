@@ -32,8 +32,8 @@ def predict(
     listed at the end; the exit status is then 2.
     """
     from bertsmith.cli.opening import opened_for_use
-    from bertsmith.cli.output import STANDARD, json_line, opened_output
-    from bertsmith.cli.predicting import predicted, refuse_bad_lines, rows_to_predict
+    from bertsmith.cli.output import STANDARD, opened_output
+    from bertsmith.cli.predicting import predicted, refuse_bad_lines, rows_to_predict, write_lines
     from bertsmith.cli.progress import terminal_progress
     from bertsmith.data.dataset import Problem
     from bertsmith.inference.engine import Engine
@@ -44,10 +44,6 @@ def predict(
     engine = Engine(checkpoint, found_task, precision=precision)
     rows = rows_to_predict(found_task, source, text, text_pair, columns=column_names(columns), format_name=format_name)
     problems: list[Problem] = []
-    count = 0
     with opened_output(output) as file, terminal_progress(bars=output != STANDARD or not sys.stdout.isatty()) as progress:
-        for line in predicted(engine, rows, problems, progress):
-            file.write(json_line(line) + "\n")
-            file.flush()  # whoever reads a pipe has it at once
-            count += 1
+        count = write_lines(predicted(engine, rows, problems, progress), source, file)
     refuse_bad_lines(problems, count)
