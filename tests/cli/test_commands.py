@@ -247,6 +247,7 @@ train = {{ epochs = 1, batch_size = 2 }}
 def test_run_trains_and_its_model_predicts(cli: Cli, recipe: Path, tmp_path: Path):
     out = tmp_path / "run"
     ran = cli("run", recipe, "--out", out, "--set", "stage.reviews.train.epochs=2")
+    assert (out / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert ran.status == 0, ran.err
     assert ran.json["folder"] == str(out)
     assert ran.json["stages"][0]["metrics"]["test"]["accuracy"] >= 0

@@ -22,7 +22,8 @@ def run(
 ) -> None:
     """Train what a recipe says.
 
-    Its stages are trained one after the other and evaluated; they leave folders that open in transformers. Standard output gets one JSON object.
+    Its stages are trained one after the other and evaluated; they leave folders that open in transformers, and a page about it all, report.html.
+    Standard output gets one JSON object.
     """
     from bertsmith.cli.output import emit
     from bertsmith.cli.progress import terminal_progress
@@ -30,6 +31,7 @@ def run(
     from bertsmith.cli.terminal import text_console
     from bertsmith.recipe import read_recipe
     from bertsmith.recipe.run import run as run_recipe
+    from bertsmith.report import write_report
 
     folder = out or Path("runs") / recipe.stem
     parsed = read_recipe(recipe, overrides or [])
@@ -39,5 +41,8 @@ def run(
     except (KeyboardInterrupt, InterruptedRunError) as error:
         again = ["bertsmith", "run", str(recipe), *(part for one in overrides or [] for part in ("--set", one)), "--out", str(folder), "--resume"]
         raise InterruptedRunError(f"{str(error) or 'interrupted'}\nGo on with: {shlex.join(again)}") from error
-    text_console(stderr=True).print(run_table(result))
+    console = text_console(stderr=True)
+    console.print(run_table(result))
+    if not dry_run:
+        console.print(f"Report: {write_report(folder)}")
     emit(run_summary(result))
