@@ -32,11 +32,11 @@ RECIPE = Path(__file__).parent / "demo.toml"
 SEEDS = (1, 2, 3)
 
 NEW_SENTENCES = (
-    "排队两小时，上菜十分钟，味道对得起这两小时。",
-    "客服一直说马上处理，等了三天也没有人回。",
-    "本來沒抱什麼期待，結果看到最後哭了。",
-    "The battery dies before lunch, every single day.",
-    "I would stay here again without a second thought.",
+    "房间宽敞又安静，早餐也好吃，下次还住这里。",
+    "客服一直说马上处理，等了三天也没人回，太失望了。",
+    "這本書寫得真好，一口氣讀完，推薦給大家。",
+    "The battery dies before lunch every day; a waste of money.",
+    "Lovely staff and great food, we will be back soon.",
 )
 """Of nobody's data."""
 
