@@ -1,25 +1,47 @@
-"""Write the reference pages of everything that is registered: a page per thing, an overview per kind.
+"""Write the pages under `reference/` that are made from the code, so that they cannot say anything else than it.
 
-Run from anywhere: `python docs/generate.py`. What is registered is found, not listed: every `Registry` in the package becomes a folder under
-`reference/`, named like the variable that holds it, and mkdocs.yml takes in whatever folders there are. The pages hold directives only; their text is
-the docstrings'.
+Run from anywhere: `python docs/generate.py`. Nothing is listed here: every `Registry` in the package becomes a folder, named like the variable that
+holds it, with a page a thing; so do the keys of a recipe, the commands and the names that `import bertsmith` gives. mkdocs.yml takes in whatever
+folders there are. The text of all of them is that of docstrings and of `--help`.
 """
 
+import dataclasses
 import importlib
 import inspect
 import pkgutil
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+import griffe
+import typer
 
 import bertsmith
+from bertsmith.cli.main import COMMANDS, application
 from bertsmith.core.registry import Registry
+from bertsmith.recipe.fields import described as in_words
+from bertsmith.recipe.literals import literal
+from bertsmith.recipe.schema import STAGE_KEYS, NewModel, Stage, StageData
+from bertsmith.train.options import TrainOptions
 
 REFERENCE = Path(__file__).parent / "reference"
 
 IN_RECIPES = ("objective", "task", "tuning")
 """The kinds that a stage of a recipe chooses under a key of the same name."""
+
+FIELD_OF_KEY = {"from": "start", "task": "objective"}
+"""Keys of a stage that its dataclass calls otherwise."""
+
+WIDTH = 100
+"""Columns of a command's help."""
+
+
+def main() -> None:
+    """Write all of it."""
+    write_pages(find_registries())
+    for name, pages in (("python", python_pages()), ("commands", command_pages()), ("recipe", recipe_pages())):
+        write_folder(REFERENCE / name, pages)
 
 
 def find_registries() -> dict[str, Registry[Any]]:
@@ -35,11 +57,15 @@ def write_pages(registries: dict[str, Registry[Any]], folder: Path = REFERENCE) 
         if old.is_dir():
             shutil.rmtree(old)
     for title, registry in registries.items():
-        pages = folder / title
-        pages.mkdir()
-        (pages / "index.md").write_text(overview(title, registry), encoding="utf-8")
-        for names, thing in by_thing(registry):
-            (pages / f"{names[0]}.md").write_text(page(registry.kind, names, thing), encoding="utf-8")
+        pages = {names[0]: page(registry.kind, names, thing) for names, thing in by_thing(registry)}
+        write_folder(folder / title, {"index": overview(title, registry), **pages})
+
+
+def write_folder(folder: Path, pages: dict[str, str]) -> None:
+    """Write pages by their names."""
+    folder.mkdir()
+    for name, text in pages.items():
+        (folder / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 def by_thing(registry: Registry[Any]) -> list[tuple[list[str], Any]]:
@@ -54,7 +80,7 @@ def overview(title: str, registry: Registry[Any]) -> str:
     """The page that lists a kind: what it is, and a line for each thing."""
     package = inspect.getdoc(importlib.import_module(registry.package)) or ""
     rows = [f"| [{code(names)}]({names[0]}.md) | {summary(thing)} |" for names, thing in by_thing(registry)]
-    return "\n".join([f"# {title.capitalize()}", "", package, "", "| name | |", "|---|---|", *rows, ""])
+    return "\n".join([f"# {title.capitalize()}", "", package, "", "| name | what it is |", "|---|---|", *rows, ""])
 
 
 def page(kind: str, names: list[str], thing: Any) -> str:
@@ -63,7 +89,7 @@ def page(kind: str, names: list[str], thing: Any) -> str:
     if len(names) > 1:
         lines += [f"Known as {code(names)}.", ""]
     if kind in IN_RECIPES:
-        lines += [f'In a [recipe](../recipe.md): `{kind} = {{ name = "{names[0]}" }}`, with the parameters below as further keys.', ""]
+        lines += [f'In a [recipe](../recipe/index.md): `{kind} = {{ name = "{names[0]}" }}`, with the parameters below as further keys.', ""]
     documented = described(thing)
     return "\n".join([*lines, f"::: {documented.__module__}.{documented.__qualname__}", ""])
 
@@ -73,6 +99,76 @@ def described(thing: Any) -> Any:
     return thing if hasattr(thing, "__qualname__") else type(thing)
 
 
+def python_pages() -> dict[str, str]:
+    """A page for every name that `import bertsmith` gives, and their list."""
+    things = {name: getattr(bertsmith, name) for name in bertsmith.__all__}
+    rows = [f"| [`{name}`]({name}.md) | {summary(thing)} |" for name, thing in things.items()]
+    index = ["# Python", "", "What `import bertsmith` gives. Everything else is imported from where it is.", "", "| name | what it is |", "|---|---|"]
+    pages = {name: f"# {name}\n\n::: {thing.__module__}.{thing.__qualname__}\n" for name, thing in things.items()}
+    return {"index": "\n".join([*index, *rows, ""]), **pages}
+
+
+def command_pages() -> dict[str, str]:
+    """The help of every command, on one page."""
+    parts = ["# Commands", "", "What `bertsmith COMMAND --help` says. [Command line](../../guides/command-line.md) shows them at work.", ""]
+    for name in COMMANDS:
+        parts += [f"## {name}", "", "```text", help_of(name), "```", ""]
+    return {"index": "\n".join(parts)}
+
+
+def help_of(name: str) -> str:
+    """What a command's `--help` prints."""
+    command = typer.main.get_command(application([name]))
+    with command.make_context(f"bertsmith {name}", [], resilient_parsing=True, terminal_width=WIDTH, max_content_width=WIDTH) as context:
+        return command.get_help(context)
+
+
+def recipe_pages() -> dict[str, str]:
+    """Every key of a recipe, on one page."""
+    stage = documented(Stage)
+    rows = [f"| `{key}` | {cell(stage[FIELD_OF_KEY.get(key, key)])} |" for key in STAGE_KEYS]
+    choices = [f"[{title}](../{title}/index.md)" for title in ("objectives", "tasks", "tunings")]
+    parts = [
+        "# Recipe",
+        "",
+        "Every key of a recipe, with what it takes and what it is if it is left out. [Write a recipe](../../guides/recipe.md) shows them in use.",
+        "",
+        *["## A stage", "", "| key of `[[stage]]` | what it is |", "|---|---|", *rows, ""],
+        f"`objective`, `task` and `tuning` are a name, or a table of a `name` and further keys: see {', '.join(choices)}.",
+        "",
+        *["## `data`", "", *keys_of(StageData), ""],
+        *["## `train`", "", inspect.cleandoc(TrainOptions.__doc__ or "").partition("Args:")[0].partition("\n\n")[2].strip(), ""],
+        *[*keys_of(TrainOptions), ""],
+        *["## A new model", "", f"{summary(NewModel)}", "", *keys_of(NewModel), ""],
+    ]
+    return {"index": "\n".join(parts)}
+
+
+def keys_of(made: type[Any]) -> list[str]:
+    """A table of the fields of a dataclass in the words of a recipe."""
+    hints, meaning = get_type_hints(made), documented(made)
+    rows = [
+        f"| `{field.name}` | {cell(in_words(hints[field.name]))} | {default_of(field)} | {cell(meaning[field.name])} |"
+        for field in dataclasses.fields(made)
+    ]
+    return ["| key | takes | default | what it is |", "|---|---|---|---|", *rows]
+
+
+def default_of(field: dataclasses.Field[Any]) -> str:
+    """What counts where a key is left out."""
+    if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        return "must be given"
+    value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    return "" if value is None else f"`{literal(value)}`"
+
+
+def documented(made: type[Any]) -> dict[str, str]:
+    """What the docstring of a dataclass says of each of its fields."""
+    sections = griffe.Docstring(inspect.getdoc(made) or "").parse("google", warnings=False)
+    kinds = {griffe.DocstringSectionKind.parameters, griffe.DocstringSectionKind.attributes}
+    return {item.name: item.description for section in sections if section.kind in kinds for item in section.value}
+
+
 def code(names: Iterable[str]) -> str:
     """Names in code type, separated by commas."""
     return ", ".join(f"`{name}`" for name in names)
@@ -80,8 +176,13 @@ def code(names: Iterable[str]) -> str:
 
 def summary(thing: Any) -> str:
     """The first line of its docstring, fit for a cell of a table."""
-    return (inspect.getdoc(described(thing)) or "").partition("\n")[0].replace("|", r"\|")
+    return cell((inspect.getdoc(described(thing)) or "").partition("\n")[0])
+
+
+def cell(text: str) -> str:
+    """A text on one line, for a table."""
+    return " ".join(text.split()).replace("|", r"\|")
 
 
 if __name__ == "__main__":
-    write_pages(find_registries())
+    main()

@@ -91,8 +91,8 @@ def run_commands(block: Block, namespace: dict[str, Any]) -> None:
         check=False,
     )
     assert done.returncode == 0, f"{block.where}: exit status {done.returncode}\n{done.stdout}"
-    as_shown = doctest.OutputChecker().check_output(block.shown, done.stdout, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
-    assert not block.shown or as_shown, f"{block.where} shows\n{block.shown}\nand what is printed is\n{done.stdout}"
+    if block.shown and not doctest.OutputChecker().check_output(block.shown, done.stdout, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE):
+        raise AssertionError(f"{block.where} shows\n{block.shown}\nand what is printed is\n{done.stdout}")
 
 
 def check_toml(block: Block, namespace: dict[str, Any]) -> None:
