@@ -1,7 +1,8 @@
 """Masked-language modelling: which tokens are hidden, what becomes of them, and what the loss sums over."""
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -349,3 +350,31 @@ def test_words_that_follow_one_another_are_told_apart():
     assert all(begin < end for begin, end in pairwise(np.flatnonzero(starts)))
     assert features("语言模型", unit="word", segmenter="characters")["word_starts"].all()
     assert features("语言模型", unit="word", segmenter="spaces")["word_starts"].tolist() == [1, 1, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("file", "vocabulary"),
+    [
+        ("corpora/cluecorpussmall_sample.txt", "google_zh_vocab.txt"),
+        ("sst2/train.txt", "google_uncased_en_vocab.txt"),
+        ("cmrc2018/dev.json", "google_zh_vocab.txt"),
+    ],
+)
+@pytest.mark.parametrize("unit", ["token", "word", "ngram"])
+def test_on_real_text_the_share_is_met_and_no_word_is_torn(file: str, vocabulary: str, unit: Any, shared_data: Path):
+    tokenizer = Tokenizer.from_vocabulary(shared_data / "vocab" / vocabulary)
+    with (shared_data / file).open(encoding="utf-8") as lines:
+        texts = [line[:400] for line in islice(lines, 150) if line.strip()]
+    objective = MaskedLanguageModel(unit=unit)
+    rows = list(objective.encode(examples(texts), tokenizer))
+    total, hidden_tokens = 0, 0
+    for place, row in enumerate(rows):
+        hidden = objective.collate([row], [generator_at(3, place)], tokenizer).labels["mlm"][0].numpy() != IGNORED
+        maskable = len(row["input_ids"]) - 2
+        assert not hidden[[0, -1]].any()
+        assert_whole_words(hidden, row["word_starts"])
+        longest = np.diff(np.flatnonzero(row["word_starts"])).max()
+        assert abs(hidden.sum() - max(1, round(0.15 * maskable))) <= max(1, longest / 2)
+        total, hidden_tokens = total + maskable, hidden_tokens + int(hidden.sum())
+    assert len(rows) >= 5
+    assert hidden_tokens / total == pytest.approx(0.15, abs=0.005)

@@ -35,12 +35,7 @@ def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
     return Peer(tmp_path, batch, output.last_hidden_state, {"pooler": output.pooler_output})
 
 
-@pytest.mark.parametrize("name", list(families))
-def test_families(name: str):
-    check_family(name)
-
-
-def test_families_and_their_peers(peer: Peer):
+def test_families(peer: Peer):
     check_family(transformers.AutoConfig.from_pretrained(peer.folder).model_type, peers=[peer])
 
 
