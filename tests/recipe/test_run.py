@@ -20,7 +20,7 @@ from bertsmith.recipe import parse, read_recipe, to_toml
 from bertsmith.recipe import run as run_module
 from bertsmith.recipe import stage as stage_module
 from bertsmith.recipe.planning import OBJECTIVE_METRICS
-from tests.recipe.conftest import ADAPT, MATCH, Listener, changed, run_stages
+from tests.recipe.conftest import ADAPT, MATCH, TINY, Listener, changed, run_stages
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -66,6 +66,7 @@ def test_the_recipe_in_the_folder_of_a_stage_runs_that_stage_alone(world: Path):
     assert weights(again.model) == weights(world / "out/model")
 
 
+@pytest.mark.slow
 def test_transformers_opens_the_model_and_says_the_same(world: Path):
     transformers = pytest.importorskip("transformers")
     model = run_stages(world, changed(MATCH, **{"from": "base"})).model
@@ -240,6 +241,7 @@ run(read_recipe(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_to_the_same_bits(world: Path):
     stage = changed(ADAPT, train={"steps": 24, "checkpoint_every": 0.0}, data={"valid": 0.2})
     recipe = world / "recipe.toml"
@@ -262,6 +264,27 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits(world: Path):
     whole = run_module.run(read_recipe(recipe, ["stage.adapt.train.checkpoint_every="]), world / "whole")
     assert weights(resumed.model) == weights(whole.model)
     assert resumed.stages[0].metrics == whole.stages[0].metrics
+
+
+@pytest.mark.slow
+def test_two_processes_work_on_one_run(world: Path):
+    quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    new = {"family": "bert", "tokenizer": "vocab.txt", **TINY, **quiet}
+    stages = [ADAPT | {"from": new}, changed(MATCH, tuning={"name": "lora", "rank": 2})]
+    recipe = world / "recipe.toml"
+    recipe.write_text(to_toml(parse({"stage": stages}, recipe)), encoding="utf-8")
+    (world / "script.py").write_text(SCRIPT, encoding="utf-8")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*launcher, str(world / "script.py"), str(recipe), str(world / "two")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    two = json.loads((world / "two/result.json").read_text())["stages"]
+    assert [stage["machine"]["processes"] for stage in two] == [2, 2]
+    one = run_stages(world, *stages, out="one")
+    for name in ("one", "two"):
+        assert (world / name / "stages/match/adapter/adapter_config.json").is_file()
+    losses = [[json.loads(line).get("loss", 0.0) for line in (world / name / "metrics.jsonl").read_text().splitlines()] for name in ("one", "two")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert two[1]["metrics"]["test"]["accuracy"] == one.stages[1].metrics["test"]["accuracy"]
 
 
 def test_ctrl_c_outside_training_is_told_plainly(world: Path, monkeypatch: pytest.MonkeyPatch):

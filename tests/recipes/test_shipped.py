@@ -6,23 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from bertsmith.models.loading import create, save
-from bertsmith.objectives.mlm import MaskedLanguageModel
-from bertsmith.recipe import Recipe, parse, read_recipe, schema, to_toml
+from bertsmith.recipe import parse, read_recipe, to_toml
 from bertsmith.recipe.run import run
-from bertsmith.recipe.schema import STAGE, NewModel
-from bertsmith.text.tokenizer import Tokenizer
+from bertsmith.recipe.schema import BUILTIN, STAGE
+from bertsmith.tasks.base import Task
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "recipes"
 RECIPES = sorted(FOLDER.rglob("*.toml"))
 DATA = ("chnsenticorp/*.tsv", "fewclue/bustm/*.json", "ocnli/*.json", "sst2/*.txt", "trec/*.txt")
 LINES = 300
-SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-
-
-@pytest.fixture(scope="module")
-def vocabulary(shared_data: Path) -> Path:
-    return shared_data / "vocab/google_zh_vocab.txt"
+OFFLINE = "builtin:mini-zh"
+"""Stands for models of the Hub."""
 
 
 @pytest.fixture(scope="module")
@@ -37,28 +31,14 @@ def beginnings(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="module")
-def model(vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stands for every model that a recipe names: as long as theirs, of the same family, with a head for masked words."""
-    folder = tmp_path_factory.mktemp("models") / "small"
-    save(create("bert", Tokenizer.from_vocabulary(vocabulary), SMALL, {"mlm": 0}), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def corpus(shared_data: Path, vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def corpus(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What corpus.py would write, in small."""
     folder = tmp_path_factory.mktemp("corpus")
     lines = (shared_data / "corpora/cluecorpussmall_sample.txt").read_text(encoding="utf-8").splitlines()
     (folder / "corpus.txt").write_text("\n".join(lines[:200]), encoding="utf-8")
     (folder / "valid.txt").write_text("\n".join(lines[200:300]), encoding="utf-8")
-    (folder / "vocab.txt").symlink_to(vocabulary)
+    (folder / "vocab.txt").symlink_to(shared_data / "vocab/google_zh_vocab.txt")
     return folder
-
-
-def read_with_its_model(file: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    """A recipe, whether or not this checkout has the built-in model."""
-    monkeypatch.setattr(schema, "builtin_models", lambda: ["mini-zh"])
-    return read_recipe(file)
 
 
 def test_there_are_recipes():
@@ -66,8 +46,8 @@ def test_there_are_recipes():
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
-def test_a_recipe_is_one_and_says_what_it_shows_how_it_is_run_and_where_its_data_is(file: Path, monkeypatch: pytest.MonkeyPatch):
-    recipe = read_with_its_model(file, monkeypatch)
+def test_a_recipe_is_one_and_says_what_it_shows_how_it_is_run_and_where_its_data_is(file: Path):
+    recipe = read_recipe(file)
     assert parse(to_toml(recipe)) == recipe
     comment = "".join(line for line in file.read_text(encoding="utf-8").splitlines(keepends=True) if line.startswith("#"))
     assert f"bertsmith run {file.relative_to(FOLDER.parent)}" in comment
@@ -75,17 +55,15 @@ def test_a_recipe_is_one_and_says_what_it_shows_how_it_is_run_and_where_its_data
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
-def test_a_recipe_is_dry_run_on_its_data(file: Path, beginnings: Path, corpus: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    stages = read_with_its_model(file, monkeypatch).stages
-    roots = [stage.name for stage in stages if not isinstance(stage.start, NewModel) and not stage.start.startswith(STAGE)]
-    data = corpus if file.stem == "pretrain" else beginnings
+def test_a_recipe_is_dry_run_on_its_data(file: Path, beginnings: Path, corpus: Path, tmp_path: Path):
     text = file.read_text(encoding="utf-8")
-    place = [f"data_root={data}"] if "data_root" in text else []
-    recipe = read_recipe(file, [*place, *(f"stage.{name}.from={model}" for name in roots)])
+    place = [f"data_root={corpus if 'corpus.txt' in text else beginnings}"] if "data_root" in text else []
+    from_hub = [stage.name for stage in read_recipe(file).stages if isinstance(stage.start, str) and not stage.start.startswith((STAGE, BUILTIN))]
+    recipe = read_recipe(file, [*place, *(f"stage.{name}.from={OFFLINE}" for name in from_hub)])
     result = run(recipe, tmp_path / "out", dry_run=True)
-    assert [stage.action for stage in result.plan] == ["run"] * len(stages)
+    assert [stage.action for stage in result.plan] == ["run"] * len(recipe.stages)
     for stage, planned in zip(recipe.stages, result.plan, strict=True):
-        if not isinstance(stage.objective, MaskedLanguageModel):
+        if isinstance(stage.objective, Task):
             assert planned.rows["train"] > 100
             assert planned.steps is not None
     assert not any("cannot be read" in note for note in result.notes)

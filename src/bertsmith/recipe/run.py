@@ -11,7 +11,7 @@ import json
 import signal
 import threading
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,7 @@ from bertsmith.recipe.fields import Place
 from bertsmith.recipe.files import is_disk_full, link_folder, write_json, write_text
 from bertsmith.recipe.planning import Job, plan
 from bertsmith.recipe.preparing import prepared_text
+from bertsmith.recipe.processes import first_goes_first, is_first, meet
 from bertsmith.recipe.result import RunResult, StageResult
 from bertsmith.recipe.schema import Recipe
 from bertsmith.recipe.stage import run_stage
@@ -48,28 +49,37 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, dry_run: bool = Fals
         CheckpointError: A model cannot be read.
         InterruptedRunError: Stopped from outside; what was done is kept and can be gone on with.
     """
-    listener = progress or Silence()
+    listener = progress if progress is not None and is_first() else Silence()
     check_folder(out, [stage.name for stage in recipe.stages])
     with _told_plainly(out):
         jobs = plan(recipe, out, resume=resume, fetch=not dry_run, progress=listener)
         planned = tuple(job.planned() for job in jobs)
         if dry_run:
-            return RunResult(folder=out, seed=recipe.seed, plan=planned, notes=_data_notes(jobs))
-        with held(out):
+            notes = _data_notes(jobs)
+            for note in notes:
+                listener.note(note)
+            return RunResult(folder=out, seed=recipe.seed, plan=planned, notes=notes)
+        meet()
+        with held(out) if is_first() else nullcontext():
             return _run(recipe, jobs, RunResult(folder=out, seed=recipe.seed, plan=planned), listener)
 
 
 def _run(recipe: Recipe, jobs: Sequence[Job], result: RunResult, progress: Progress) -> RunResult:
     out = result.folder
-    _begin(recipe, out)
+    if is_first():
+        _begin(recipe, out)
     stages: list[StageResult] = []
-    for job in _with_text(recipe, jobs, out, progress):
+    with first_goes_first():
+        jobs = _with_text(recipe, jobs, out, progress)
+    for job in jobs:
         stages.append(_done(job, len(jobs), len(stages) + 1, progress))
-        _join_metrics(out, stages)
-    link_folder(jobs[-1].folder.model, result.model)
-    result = replace(result, stages=tuple(stages))
-    write_json(out / "result.json", {"seed": recipe.seed, "stages": [stage.to_dict() for stage in stages]})
-    return result
+        if is_first():
+            _join_metrics(out, stages)
+    if is_first():
+        link_folder(jobs[-1].folder.model, result.model)
+        write_json(out / "result.json", {"seed": recipe.seed, "stages": [stage.to_dict() for stage in stages]})
+    meet()
+    return replace(result, stages=tuple(stages))
 
 
 def _begin(recipe: Recipe, out: Path) -> None:

@@ -275,7 +275,7 @@ def _train(table: Mapping[str, Any], place: Place) -> TrainOptions | None:
     if given is None:
         return None
     if {"epochs", "steps"} <= given.keys():
-        place.wrong("epochs and steps are both given; a training has one length: leave one of them out")
+        place.wrong("epochs and steps are both given; a training has one length: leave one of them out (--set PATH= takes one away)")
     return construct(TrainOptions, given, place)
 
 

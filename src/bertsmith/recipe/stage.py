@@ -17,6 +17,7 @@ from bertsmith.models.loading import Checkpoint, save
 from bertsmith.objectives.base import Objective
 from bertsmith.recipe.planning import Job
 from bertsmith.recipe.preparing import Prepared
+from bertsmith.recipe.processes import is_first, meet, own_folder
 from bertsmith.recipe.result import StageResult, machine, peak_memory, versions
 from bertsmith.recipe.schema import NewModel
 from bertsmith.recipe.starts import Start
@@ -92,8 +93,9 @@ def run_stage(job: Job, progress: Progress) -> StageResult:
     clock = Clock({"encode": round(prepared.seconds, 3)})
     for note in prepared.notes:
         notes.note(f"stage {job.stage.name!r}: {note}")
-    if job.standing.action != "resume":
+    if job.standing.action != "resume" and is_first():
         job.folder.begin(job.stage, job.seed, job.inputs)
+    meet()
     with clock.phase("load"):
         checkpoint = _opened(job, prepared.objective, job.start, notes)
     metrics: dict[str, dict[str, float | None]] = {}
@@ -104,10 +106,13 @@ def run_stage(job: Job, progress: Progress) -> StageResult:
     clock.seconds["train"] = round(trained.seconds, 3)
     with clock.phase("evaluate"):
         metrics.update({split: _measured(checkpoint, prepared, split, job, notes) for split in ("valid", "test") if split in prepared.rows})
-    with clock.phase("save"):
-        save(_labelled(checkpoint, prepared.objective), job.folder.model)
+    if is_first():
+        with clock.phase("save"):
+            save(_labelled(checkpoint, prepared.objective), job.folder.model)
     result = _result(job, prepared, checkpoint.model, trained, metrics, clock.seconds, notes.kept)
-    job.folder.finish(result)
+    if is_first():
+        job.folder.finish(result)
+    meet()
     return result
 
 
@@ -176,7 +181,8 @@ def _trained(job: Job, prepared: Prepared, checkpoint: Checkpoint, notes: Notes)
         progress=notes,
     )
     trained = training.run(resume=job.standing.action == "resume")
-    job.stage.tuning.finish(checkpoint.model, job.folder.path, _base(job))
+    with own_folder(job.folder.path) as folder:
+        job.stage.tuning.finish(checkpoint.model, folder, _base(job))
     return trained
 
 
