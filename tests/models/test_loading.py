@@ -130,6 +130,15 @@ class TestHeads:
         assert other.fresh_heads == {"classification"}
         assert other.labels == ()
 
+    @pytest.mark.parametrize(("stored", "size"), [("nsp", 0), ("classification", 3)])
+    def test_a_fresh_classifier_keeps_the_pooler_that_is_there(self, stored: str, size: int, tmp_path: Path):
+        folder = str(saved(tmp_path / "model", {stored: size}))
+        opened = load(folder, {"classification": 2})
+        assert opened.fresh_heads == {"classification"}
+        pooler = weights_of(load(folder))[f"heads.{stored}.pooler.dense.weight"]
+        assert torch.equal(weights_of(opened)["heads.classification.pooler.dense.weight"], pooler)
+        assert weights_of(opened)["heads.classification.output.weight"].std() > 0
+
     def test_heads_that_are_not_asked_for_are_left_out(self, tmp_path: Path):
         folder = saved(tmp_path / "model", {"mlm": 0, "classification": 3})
         checkpoint = load(str(folder), {})

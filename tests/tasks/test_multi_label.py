@@ -107,3 +107,8 @@ def test_a_second_text_is_used_where_there_is_one():
 def test_impossible_options_are_refused_by_name(options: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         MultiLabel(**options)
+
+
+def test_an_empty_separator_is_refused():
+    with pytest.raises(ValueError, match="separator is empty"):
+        MultiLabel(separator="")

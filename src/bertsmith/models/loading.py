@@ -57,7 +57,8 @@ def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) ->
     Args:
         name: A folder, `builtin:NAME`, or a name on the Hub.
         heads: Which heads to put on it, with their number of labels (0 where it is not a choice). A head whose weights are not in the folder, or are
-            for another number of labels, is drawn afresh and named in `fresh_heads`. None asks for the heads that are there.
+            for another number of labels, is drawn afresh and named in `fresh_heads`; what the folder has of it below its output layer (BERT's
+            pooler) is kept. None asks for the heads that are there.
         seed: For what is drawn afresh.
 
     Raises:
@@ -80,6 +81,7 @@ def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) ->
     model = _filled(family, sizes, fresh, weights, folder)
     for head in sorted(fresh):
         model.reinitialise(torch.Generator().manual_seed(seed_at(seed, "head", head)), model.heads[head])
+        _keep_below_output(model, head, weights)
     tokenizer = Tokenizer.from_folder(folder)
     _check_tokenizer(tokenizer, family, str(folder))
     return Checkpoint(model.eval(), tokenizer, labels, _task(folder), frozenset(stored), fresh, folder)
@@ -227,6 +229,15 @@ def _filled(family: Family, sizes: Mapping[str, int], fresh: frozenset[str], wei
         raise CheckpointError(f"the weights in {folder} do not fit its config.json", problems)
     model.load_state_dict(state, assign=True)
     return model
+
+
+def _keep_below_output(model: Model, head: str, weights: Mapping[str, Tensor]) -> None:
+    """A fresh head takes over what the folder has of it below the output layer: BERT's pooler is pre-trained, whatever is to stand on it."""
+    table = model.family.head(head).weights
+    for name, weight in model.heads[head].state_dict().items():
+        found = weights.get(table.theirs(name) or "")
+        if model.family.head(head).labelled and not name.startswith("output.") and found is not None and found.shape == weight.shape:
+            weight.copy_(found)
 
 
 def _surplus(family: Family, weights: Mapping[str, Tensor], model: Model) -> list[str]:

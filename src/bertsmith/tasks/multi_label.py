@@ -49,6 +49,8 @@ class MultiLabel(SentenceTask):
         super().__post_init__()
         if not 0 < self.threshold < 1:
             raise ValueError(f"threshold is {self.threshold}; it must lie between 0 and 1")
+        if not self.separator:
+            raise ValueError("separator is empty; it must be what stands between two labels, a comma for instance")
 
     def label_names(self, examples: Sequence[Example]) -> set[str]:
         """All labels that occur; at least one."""

@@ -32,7 +32,6 @@ class State:
         best_step: When that was.
         evaluations_since_best: For `patience`.
         metrics: Those of the best evaluation.
-        finished: Whether the last step has been taken.
     """
 
     step: int = 0
@@ -42,7 +41,6 @@ class State:
     best_step: int = 0
     evaluations_since_best: int = 0
     metrics: dict[str, float] = field(default_factory=dict[str, float])
-    finished: bool = False
 
 
 def write_state(folder: Path, state: State, model: nn.Module, optimiser: Optimizer, best: dict[str, Tensor] | None) -> None:
