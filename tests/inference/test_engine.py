@@ -111,6 +111,7 @@ def test_embedding_is_the_normalised_mean_or_the_first_state(tiny):
     assert np.allclose(engine.embed([text, "dog"], normalise=False)[0], mean, atol=1e-5)
     assert np.allclose(engine.embed([text, "dog"])[0], mean / np.linalg.norm(mean), atol=1e-5)
     assert np.allclose(engine.embed([text, "dog"], "cls", normalise=False)[0], first, atol=1e-5)
+    assert np.allclose(engine.pooled([{"input_ids": encoding.input_ids}])[0], mean / np.linalg.norm(mean), atol=1e-5)
     assert np.allclose(engine.embed([text], max_length=4), engine.embed(["the cat"]), atol=1e-5)
 
 

@@ -100,7 +100,7 @@ class Engine:
         """
         fused = self._model.backbone
         if isinstance(fused, FusedEncoder):
-            encoder = f"fused, weights {'laid out for oneDNN' if fused.packed else 'as they are'}"
+            encoder = f"fused, weights laid out for {'oneDNN' if fused.packed else 'MKL'}"
         else:
             encoder = f"ordinary: {self._obstacle}"
         return {
@@ -167,20 +167,24 @@ class Engine:
         self, texts: Iterable[str], pooling: str = "mean", *, normalise: bool = True, max_length: int | None = None
     ) -> Iterator[Float[np.ndarray, " hidden"]]:
         """The vectors of `embed` one by one, for input that is larger than memory."""
+        limit = min(max_length or self.max_length, self.max_length)
+        for chunk in _chunks(texts, CHUNK):
+            encodings = self.tokenizer.encode_many(chunk, max_length=limit)
+            rows: list[Features] = [{"input_ids": one.input_ids, "token_type_ids": one.token_type_ids} for one in encodings]
+            yield from self.pooled(rows, pooling, normalise=normalise)
+
+    def pooled(self, rows: Sequence[Features], pooling: str = "mean", *, normalise: bool = True) -> Float[np.ndarray, "rows hidden"]:
+        """The vectors of `embed` for features, in order."""
         if pooling not in POOLINGS:
             raise RecipeError(f"pooling is {pooling!r}; allowed: {', '.join(map(repr, POOLINGS))}")
         model = self._first_token_model if pooling == "cls" else self._model
-        limit = min(max_length or self.max_length, self.max_length)
 
         def compute(chosen: list[Features]) -> Tensor:
             batch = Batch(*padded_inputs(chosen, self.tokenizer)).to(self.device)
             pooled = POOLINGS[pooling](model(batch)).float()
             return F.normalize(pooled, dim=1) if normalise else pooled
 
-        for chunk in _chunks(texts, CHUNK):
-            encodings = self.tokenizer.encode_many(chunk, max_length=limit)
-            rows: list[Features] = [{"input_ids": one.input_ids, "token_type_ids": one.token_type_ids} for one in encodings]
-            yield from self._in_order(rows, compute)
+        return self._in_order(rows, compute)
 
     def _known_task(self) -> Task:
         if self.task is None:

@@ -8,8 +8,8 @@ Most of the time goes into matrix products, and little can be done about those. 
 - sequences are attended to in groups of exactly equal length: no mask, and nothing is gathered or scattered. Batches that are cut from sorted
   sequences have few different lengths;
 - where only the first token's state is asked for (classification), the last block computes attention and feed-forward for that token alone;
-- where the processor has AVX-512, weights are laid out for oneDNN beforehand, which multiplies faster there. Elsewhere MKL, on the weights as they
-  are, is the faster one.
+- weights are laid out once: for oneDNN where the processor has AVX-512, because that multiplies faster there; elsewhere transposed for MKL, by which
+  short texts one at a time gain. The price is a second copy of the weights.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from itertools import groupby
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
@@ -71,13 +70,14 @@ class Product:
         self.width = len(bias)
         self.bias = bias
         self.packed = packed
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight) if packed else weight.t()  # noqa: SLF001 (there is no public name)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight) if packed else weight.t().contiguous()  # noqa: SLF001 (there is no public name)
 
     def __call__(self, states: Float[Tensor, "tokens inputs"], memory: Tensor) -> Float[Tensor, "tokens outputs"]:
         """The product; it may lie in `memory`, which is flat and large enough."""
         if self.packed:
             return torch.ops.mkldnn._linear_pointwise(states, self.weight, self.bias, "none", [], "")  # noqa: SLF001
-        out = memory[: len(states) * self.width].view(len(states), self.width)
+        tokens = states.shape[0]
+        out = memory[: tokens * self.width].view(tokens, self.width)
         return torch.addmm(self.bias, states, self.weight, out=out)
 
 
@@ -114,7 +114,7 @@ class FusedBlock:
             narrow: Memory for as many numbers as `states` has.
             only_first: Return the states of the first tokens alone, in the order of the batch.
         """
-        query, key, value = self.query_key_value(states, wide).view(len(states), 3, self.heads, -1).unbind(1)
+        query, key, value = self.query_key_value(states, wide).view(states.shape[0], 3, self.heads, -1).unbind(1)
         attended = attend(query, key, value, layout)
         if only_first:
             attended, states = attended[layout.firsts], states[layout.firsts]
@@ -123,7 +123,7 @@ class FusedBlock:
 
 
 class FusedEncoder(Encoder):
-    """Computes the same as the encoder it is made from, whose weights it partly shares; for inference on a CPU.
+    """Computes the same as the encoder it is made from; for inference on a CPU.
 
     Args:
         encoder: One without an `obstacle`.
@@ -166,7 +166,7 @@ def _product(linears: list[nn.Linear], dtype: torch.dtype, packed: bool) -> Prod
 
 def _norm(norm: nn.LayerNorm, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     weight, bias = norm.weight.detach().to(dtype), norm.bias.detach().to(dtype)
-    return lambda states: F.layer_norm(states, norm.normalized_shape, weight, bias, norm.eps)
+    return lambda states: torch.layer_norm(states, norm.normalized_shape, weight, bias, norm.eps)
 
 
 def _without_masks(groups: Iterable[Group]) -> Iterator[Group]:

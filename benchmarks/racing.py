@@ -1,0 +1,128 @@
+"""What a race needs, whoever runs: a process for every side, rounds in shuffled order, the machine's description, medians with their spread.
+
+A side is a process that stays alive, so that loading and warming up are not timed; while one side computes, the others wait for their next line. The
+sides of a round run one after another, in another order every round, so that whatever the machine does besides hits all of them alike.
+"""
+
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Answer = dict[str, Any]
+
+
+class Side:
+    """A process that answers requests, one line of JSON each.
+
+    Args:
+        module: What to run: `python -m MODULE`.
+        request: The first request, which makes it ready.
+        log: Where its standard error goes.
+    """
+
+    def __init__(self, module: str, request: dict[str, Any], log: Path) -> None:
+        self.log = log
+        with log.open("w", encoding="utf-8") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            )
+        self.ready = self.ask(**request)
+
+    def ask(self, **request: Any) -> Answer:
+        """Have it do something and wait for the answer.
+
+        Raises:
+            SystemExit: It died; the end of its log says of what.
+        """
+        assert self.process.stdin is not None, "opened as a pipe"
+        assert self.process.stdout is not None, "opened as a pipe"
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # its log is shown below
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            log = self.log.read_text(encoding="utf-8")[-3000:]
+            raise SystemExit(f"{request['do']!r}, asked of {self.process.args}, ended with status {self.process.returncode}:\n{log}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        """End it."""
+        assert self.process.stdin is not None, "opened as a pipe"
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def answer_requests(answers: dict[str, Any]) -> None:
+    """The other end of a `Side`: call `answers[request["do"]]` for every line of standard input, until it ends.
+
+    Whatever a library prints goes to standard error.
+    """
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        request = json.loads(line)
+        print(json.dumps(answers[request.pop("do")](**request)), file=out, flush=True)
+
+
+def rounds(names: Sequence[str], repetitions: int, seed: int = 0) -> Iterator[list[str]]:
+    """The names in another order every round."""
+    for repetition in range(repetitions):
+        order = list(names)
+        random.Random(f"{seed} {repetition}").shuffle(order)
+        yield order
+
+
+def spread(values: Sequence[float], digits: int = 0) -> str:
+    """Median, with the smallest and the largest value."""
+    return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """Versions of the packages that are installed."""
+    found: dict[str, str] = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, instructions, load and date."""
+    information = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
+    lines = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in information.splitlines())}
+    flags = lines.get("flags", "").split()
+    return {
+        "processor": lines.get("model name", platform.processor() or platform.machine()),
+        "family_model": f"{lines.get('cpu family', '?')}/{lines.get('model', '?')}",
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "instructions": [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags],
+        "load": round(os.getloadavg()[0], 1),
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }
