@@ -1,0 +1,208 @@
+"""The race of trainings: fine-tuning on real lengths, and masked-language-model pre-training, against the Trainer of `transformers`.
+
+    python -m benchmarks.training                    three repetitions of everything; about 40 minutes on two cores
+    python -m benchmarks.training --quick            a few updates of each, to see that it works
+
+Three sides take the same number of updates over the very same sequences, from the same weights, with the same hyper-parameters: bertsmith, the
+Trainer as it comes (float32, random order, padded batch by batch), and the Trainer in its best setting (grouped by length, SDPA, bfloat16 where the
+processor multiplies in it). Every run is a process of its own, and all runs of a repetition, the measurement of the matrix-product rate among them,
+stand in random order. This process imports nothing heavy, because a child's peak memory begins with its parent's.
+
+Tokens are those of the sequences: padding does not count. The arithmetic is what these tokens need, and is the same for all sides
+(`training_sides.training_flops`).
+"""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks.racing import ROOT, Side, machine, rounds, spread, table, versions
+from benchmarks.training_sides import BATCH, DECAY, JOBS, WARMUP, Job, Run
+
+SIDES = {"bertsmith": "bertsmith", "plain": "transformers, as it comes", "best": "transformers, best setting"}
+SMOKE = "\n**A smoke run: these numbers mean nothing.**\n"
+TOLERANCE = 1e-3
+"""Nats by which the sides' losses may differ before training; they start from the same weights and see the same sequences."""
+
+
+def main() -> None:
+    """Race, print the page, write it and the numbers behind it."""
+    arguments = _arguments()
+    out = arguments.out / "training.json"
+    results = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
+    with tempfile.TemporaryDirectory() as folder:
+        results |= race(arguments, Path(folder))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    page = report(results)
+    out.with_suffix(".md").write_text(page, encoding="utf-8")
+    print(page)
+    print(f"written to {out} and {out.with_suffix('.md')}", file=sys.stderr)
+
+
+def race(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Prepare the jobs, run all sides of all of them, one repetition after the other, each in another order."""
+    packages = versions(["bertsmith", "torch", "transformers", "accelerate"])
+    conditions = {**machine(), "versions": {"Python": platform.python_version(), **packages}, "command": _command()}
+    results: dict[str, Any] = {}
+    for job in [arguments.only] if arguments.only else JOBS:
+        steps = JOBS[job].quick_steps if arguments.quick else JOBS[job].steps
+        data = _process(folder, do="prepare", job=job, place=str(folder / job), data=str(arguments.data), steps=steps)
+        runs: dict[str, list[Run]] = {side: [] for side in (*SIDES, "floor")}
+        results[job] = {"quick": arguments.quick, "repetitions": arguments.repetitions, "conditions": conditions, "data": data, "runs": runs}
+    names = [f"{job} {side}" for job in results for side in results[job]["runs"]]
+    for number, order in enumerate(rounds(names, arguments.repetitions), start=1):
+        for job, side in map(str.split, order):
+            results[job]["runs"][side].append(_run(job, side, folder, number, results[job]["data"]))
+        for job, result in results.items():
+            check_start(job, result["runs"])
+    return results
+
+
+def check_start(job: str, runs: dict[str, list[Run]]) -> None:
+    """Stop if the sides do not compute the same: then there is nothing to compare."""
+    before = {side: runs[side][-1]["held_out"][0] for side in SIDES}
+    if max(before.values()) - min(before.values()) > TOLERANCE:
+        raise SystemExit(f"{job}: the sides do not start with the same loss on the sequences that were held out: {before}")
+
+
+def _run(job: str, side: str, folder: Path, number: int, data: dict[str, Any]) -> Run:
+    print(f"repetition {number}: {job}, {side} …", end=" ", file=sys.stderr, flush=True)
+    if side == "floor":
+        run = _process(folder, do="floor", shape=data["shape"], tokens=data["tokens"] // data["updates"], bfloat16=data["bfloat16"])
+        print(", ".join(f"{rate:.0f} GFLOP/s {precision}" for precision, rate in run.items()), file=sys.stderr)
+    else:
+        run = _process(folder, do="train", job=job, place=str(folder / job), side=side, seed=number, bfloat16=data["bfloat16"])
+        print(f"{data['tokens'] / run['seconds']:.0f} tokens/s", file=sys.stderr)
+    return run
+
+
+def _process(folder: Path, **request: Any) -> Run:
+    """Have one thing done in a process that then ends."""
+    side = Side("benchmarks.training_sides", request, folder / "log.txt")
+    side.close()
+    return side.ready
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "benchmarks.training", *sys.argv[1:]])
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.training", description="Race bertsmith's training against the Trainer of transformers."
+    )
+    parser.add_argument("--quick", action="store_true", help="a few updates, one repetition, into a temporary folder: to see that it works")
+    parser.add_argument("--only", choices=list(JOBS), help="one of the jobs; results of the other stay as they are")
+    parser.add_argument("--repetitions", type=int, help="of every run: 3, or 1 with --quick")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("BERTSMITH_DATA", ROOT.parent / "shared" / "data")), help="public data sets")
+    parser.add_argument("--out", type=Path, help="where training.json and training.md go: benchmarks/results, or a temporary folder with --quick")
+    arguments = parser.parse_args()
+    arguments.repetitions = (1 if arguments.quick else 3) if arguments.repetitions is None else arguments.repetitions
+    arguments.out = arguments.out or (Path(tempfile.mkdtemp(prefix="training-")) if arguments.quick else ROOT / "benchmarks" / "results")
+    arguments.data = arguments.data.resolve()
+    if arguments.repetitions < 1:
+        parser.error(f"--repetitions is {arguments.repetitions}; at least 1 is needed")
+    if not arguments.data.is_dir():
+        parser.error(f"no data sets at {arguments.data}; give their folder with --data or in BERTSMITH_DATA")
+    return arguments
+
+
+def mean_and_deviation(values: Sequence[float]) -> str:
+    """Mean and standard deviation, the latter where there are several values."""
+    deviation = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.3f}{deviation}"
+
+
+def curve(losses: Sequence[float], parts: int = 10) -> list[float]:
+    """Mean loss of equal parts of a training."""
+    parts = min(parts, len(losses))
+    cuts = [round(part * len(losses) / parts) for part in range(parts + 1)]
+    return [statistics.fmean(losses[begin:end]) for begin, end in pairwise(cuts)]
+
+
+def within_noise(ours: Sequence[float], theirs: Sequence[float]) -> bool | None:
+    """Whether two sets of repetitions may have the same mean (Welch's t test at 5 %); None where there are too few to tell."""
+    if min(len(ours), len(theirs)) < 2:
+        return None
+    from scipy.stats import ttest_ind
+
+    return bool(ttest_ind(ours, theirs, equal_var=False).pvalue >= 0.05)
+
+
+def report(results: dict[str, Any]) -> str:
+    """The whole page, from what is in the JSON file."""
+    return "# Training\n\n" + "\n".join(_section(JOBS[name], result) for name, result in sorted(results.items()))
+
+
+def _section(job: Job, result: dict[str, Any]) -> str:
+    data, runs, conditions = result["data"], result["runs"], result["conditions"]
+    floors = {precision: statistics.median(run[precision] for run in runs["floor"]) for precision in runs["floor"][0]}
+    projection = ", of the vocabulary projection for the masked ones only" if "vocabulary" in data["shape"] else ""
+    return f"""## {job.title}
+{SMOKE if result["quick"] else ""}
+{job.what}; {data["updates"]} updates of {BATCH} sequences, {data["tokens"]:,} tokens in all
+({data["median_length"]:g} a sequence in the median, {data["longest"]} at most). Learning rate {job.learning_rate:g}, {WARMUP:.0%} warm-up,
+linear decay, weight decay {DECAY:g}, clipping at 1, dropout 0.1. Medians over the repetitions ({result["repetitions"]}), the smallest and
+the largest value in brackets; ratios (×) are taken within each repetition.
+
+{_speeds(result, floors)}
+
+Floor: matrix products at {", ".join(f"{rate:.0f} GFLOP/s in {precision}" for precision, rate in floors.items())}, measured between the runs. The
+arithmetic is {data["flops"] / 1e12:.2f} TFLOP for every side, {data["flops"] / data["tokens"] / 1e6:.1f} MFLOP a token: the matrix products
+of real tokens{projection}; backward counts as two forwards.
+
+Loss in the course of training, in nats, mean and standard deviation over the repetitions; each side draws its own order, masks and dropout. The
+Trainer that groups by length takes long batches first, so that its curve is one of length too; the loss on {data["held_out"]} sequences that were
+held out (no dropout, the same masks for all) is not. Compare bertsmith with the best setting first: both make batches of like length, the Trainer as it
+comes does not, and over few updates that alone can move the loss. Before training, all sides agree to {TOLERANCE:g} or there is no page.
+
+{_losses(runs)}
+
+{conditions["processor"]} ({", ".join(conditions["instructions"])}), {conditions["cores"]} cores, {data["threads"]} thread(s);
+load {conditions["load"]} when it began. {conditions["date"]}.
+{", ".join(f"{name} {version}" for name, version in conditions["versions"].items())}.
+
+    {conditions["command"]}
+"""
+
+
+def _speeds(result: dict[str, Any], floors: dict[str, float]) -> str:
+    head = ["", "precision", "tokens/s", "× as it comes", "× best setting", "peak memory, MB", "share of the floor"]
+    tokens, flops, runs = result["data"]["tokens"], result["data"]["flops"], result["runs"]
+    rows: list[list[str]] = []
+    for side, name in SIDES.items():
+        own = runs[side]
+        precision = own[0]["precision"]
+        ratios = [spread([peer["seconds"] / run["seconds"] for run, peer in zip(own, runs[other], strict=True)], 2) for other in ("plain", "best")]
+        share = flops / statistics.median(run["seconds"] for run in own) / 1e9 / floors[precision]
+        memory = spread([run["peak"] for run in own])
+        rows.append([name, precision, spread([tokens / run["seconds"] for run in own]), *ratios, memory, f"{share:.0%}"])
+    return table(head, rows)
+
+
+def _losses(runs: dict[str, list[Run]]) -> str:
+    curves = {side: [curve(run["losses"]) for run in runs[side]] for side in SIDES}
+    parts = len(curves["plain"][0])
+    steps = [f"{round(100 * part / parts)}–{round(100 * (part + 1) / parts)} %" for part in range(parts)]
+    ours = [run["held_out"][1] for run in runs["bertsmith"]]
+    rows: list[list[str]] = []
+    for side, name in SIDES.items():
+        cells = [mean_and_deviation(values) for values in zip(*curves[side], strict=True)]
+        before, after = zip(*(run["held_out"] for run in runs[side]), strict=True)
+        same = {None: "too few runs", True: "within noise", False: "differs"}[within_noise(ours, after)] if side != "bertsmith" else ""
+        rows.append([name, *cells, f"{before[0]:.4f}", mean_and_deviation(after), same])
+    return table(["", *steps, "held out, before", "held out, after", "as bertsmith?"], rows)
+
+
+if __name__ == "__main__":
+    main()
