@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from bertsmith.core.errors import RecipeError
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.inference.fused import FusedEncoder, obstacle
+from bertsmith.inference.lanes import in_lanes
 from bertsmith.inference.precision import resolve
 from bertsmith.layers.heads import DenseClassifier, PooledClassifier
 from bertsmith.layers.layout import Encoded
@@ -35,7 +36,7 @@ from bertsmith.tasks.base import Prediction, Task
 CHUNK = 4096
 """Examples that are sorted together. More would give batches of more equal lengths, and a stream more delay."""
 
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 1024
 """Tokens of a batch: few enough for the widest states to stay in the processor's cache, enough for its matrix products to run at their full rate."""
 
 FIRST_TOKEN_HEADS = (PooledClassifier, DenseClassifier)
@@ -193,13 +194,17 @@ class Engine:
 
     def _in_order(self, rows: Sequence[Features], compute: Callable[[list[Features]], Tensor]) -> Float[np.ndarray, "rows size"]:
         """Compute batches of like length, the longest first, and put the results in the order of `rows`."""
+        runs = list(_batches([len(row["input_ids"]) for row in rows], self.batch_tokens))
+
+        def computed(run: list[int]) -> np.ndarray:
+            emulated = torch.autocast(self.device.type, self.dtype, enabled=self._obstacle is not None and self.dtype != torch.float32)
+            with torch.inference_mode(), emulated:
+                return compute([rows[row] for row in run]).float().cpu().numpy()
+
         results: list[np.ndarray] = [np.empty(0)] * len(rows)
-        emulated = torch.autocast(self.device.type, self.dtype, enabled=self._obstacle is not None and self.dtype != torch.float32)
-        with torch.inference_mode(), emulated:
-            for run in _batches([len(row["input_ids"]) for row in rows], self.batch_tokens):
-                computed = compute([rows[row] for row in run]).float().cpu().numpy()
-                for row, result in zip(run, computed, strict=True):
-                    results[row] = result
+        for run, found in zip(runs, in_lanes(computed, runs) if self.device.type == "cpu" else map(computed, runs), strict=True):
+            for row, result in zip(run, found, strict=True):
+                results[row] = result
         return np.stack(results) if results else np.empty((0, 0), np.float32)
 
 
