@@ -161,10 +161,11 @@ Floor: matrix products at {", ".join(f"{rate:.0f} GFLOP/s in {precision}" for pr
 arithmetic is {data["flops"] / 1e12:.2f} TFLOP for every side, {data["flops"] / data["tokens"] / 1e6:.1f} MFLOP a token: the matrix products
 of real tokens{projection}; backward counts as two forwards.
 
-Loss in the course of training, in nats, mean and standard deviation over the repetitions; each side draws its own order, masks and dropout. The
-Trainer that groups by length takes long batches first, so that its curve is one of length too; the loss on {data["held_out"]} sequences that were
-held out (no dropout, the same masks for all) is not. Compare bertsmith with the best setting first: both make batches of like length, the Trainer as it
-comes does not, and over few updates that alone can move the loss. Before training, all sides agree to {TOLERANCE:g} or there is no page.
+Loss in the course of training, in nats, mean and standard deviation over the repetitions; each side draws its own order, masks and dropout.
+The Trainer that groups by length takes long batches first, so that its curve is one of length too; the loss on {data["held_out"]} sequences
+that were held out (no dropout, the same masks for all) is not. Compare bertsmith with the best setting first: both make batches of like
+length, the Trainer as it comes does not, and over few updates that alone can move the loss. Before training, all sides agree to
+{TOLERANCE:g} or there is no page.
 
 {_losses(runs)}
 
