@@ -33,7 +33,7 @@ IN_RECIPES = ("objective", "task", "tuning")
 FIELD_OF_KEY = {"from": "start", "task": "objective"}
 """Keys of a stage that its dataclass calls otherwise."""
 
-WIDTH = 100
+WIDTH = 88
 """Columns of a command's help."""
 
 
@@ -104,7 +104,7 @@ def python_pages() -> dict[str, str]:
     things = {name: getattr(bertsmith, name) for name in bertsmith.__all__}
     rows = [f"| [`{name}`]({name}.md) | {summary(thing)} |" for name, thing in things.items()]
     index = ["# Python", "", "What `import bertsmith` gives. Everything else is imported from where it is.", "", "| name | what it is |", "|---|---|"]
-    pages = {name: f"# {name}\n\n::: {thing.__module__}.{thing.__qualname__}\n" for name, thing in things.items()}
+    pages = {name: f"::: {thing.__module__}.{thing.__qualname__}\n    options:\n      heading_level: 1\n" for name, thing in things.items()}
     return {"index": "\n".join([*index, *rows, ""]), **pages}
 
 

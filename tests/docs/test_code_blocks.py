@@ -96,8 +96,8 @@ def run_commands(block: Block, namespace: dict[str, Any]) -> None:
 
 
 def check_toml(block: Block, namespace: dict[str, Any]) -> None:
-    table = tomllib.loads(block.code)
-    if "stage" in table:
+    """A piece of a recipe (`[stage.data]`) can be read; a whole one can be run."""
+    if isinstance(tomllib.loads(block.code).get("stage"), list):
         check_recipe(block)
 
 

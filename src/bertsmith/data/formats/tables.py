@@ -35,7 +35,7 @@ Records = Iterator[Record | Problem]
 
 
 class Table:
-    """Rows of cells.
+    """A table of cells between commas (or semicolons) or tabs, with or without a header.
 
     Args:
         suffixes: Endings of such files.
