@@ -29,7 +29,7 @@ from bertsmith.text.words import segmenters
 from bertsmith.tuning import tunings
 from tests.docs.blocks import ROOT, Block, blocks, pages
 
-SECONDS = 120
+SECONDS = 300
 SHELLS = ("console", "sh", "bash", "shell")
 
 
