@@ -10,7 +10,7 @@ from bertsmith.core.errors import InterruptedRunError
 
 EXAMPLE = """\
   bertsmith run recipes/reviews.toml --dry-run
-  bertsmith run recipes/reviews.toml --set seed=2 --set stage.adapt.train.steps=500 --out runs/reviews-2"""
+  bertsmith run recipes/reviews.toml --set seed=2 --set stage.adapt.train.epochs=5 --out runs/reviews-2"""
 
 
 def run(
