@@ -33,6 +33,9 @@ def make(*, place: str, size: str, minilm: str, texts: dict[str, list[str]], lim
     else:
         checkpoint = create("bert", checkpoint.tokenizer, {}, seed=1)
         save(checkpoint, folder / "model")
+        config = json.loads((folder / "model" / "config.json").read_text(encoding="utf-8"))
+        config["position_embedding_type"] = "absolute"  # the default, which CTranslate2 wants to be told
+        (folder / "model" / "config.json").write_text(json.dumps(config), encoding="utf-8")
     sets = {
         name: _within(limits[name], counts[name], some, [one.input_ids for one in checkpoint.tokenizer.encode_many(some)])
         for name, some in texts.items()
