@@ -220,7 +220,7 @@ def multiplies_bfloat16() -> bool:
     """Whether this processor does."""
     import torch
 
-    from bertsmith.inference.precision import multiplies_bfloat16 as asked
+    from bertsmith.core.precision import multiplies_bfloat16 as asked
 
     return asked(torch.device("cpu"))
 

@@ -74,10 +74,10 @@ def prepare(*, job: str, place: str, data: str, steps: int) -> Run:
     import numpy as np
     import torch
 
+    from bertsmith.core.precision import multiplies_bfloat16
     from bertsmith.core.randomness import generator_at
     from bertsmith.data.store import FeatureStore
     from bertsmith.text.tokenizer import Tokenizer
-    from bertsmith.train.precision import has_bfloat16
 
     folder = Path(place)
     shape = START[job](folder / "start", Path(data))
@@ -100,7 +100,7 @@ def prepare(*, job: str, place: str, data: str, steps: int) -> Run:
         "held_out": len(held_out),
         "shape": shape,
         "flops": training_flops(shape, lengths),
-        "bfloat16": has_bfloat16(torch.device("cpu")),
+        "bfloat16": multiplies_bfloat16(torch.device("cpu")),
         "threads": torch.get_num_threads(),
     }
 

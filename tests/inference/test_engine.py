@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bertsmith.core import precision
 from bertsmith.core.errors import DataError, RecipeError
 from bertsmith.core.types import Batch, Example
 from bertsmith.inference import engine as engine_module
-from bertsmith.inference import precision
 from bertsmith.inference.engine import Engine
 from bertsmith.inference.fused import FusedEncoder
 from bertsmith.tasks.pair import SentencePair

@@ -22,10 +22,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bertsmith.core.errors import RecipeError
+from bertsmith.core.precision import PRECISIONS, autocast, resolve
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.inference.fused import FusedEncoder, obstacle
 from bertsmith.inference.lanes import in_lanes
-from bertsmith.inference.precision import resolve
 from bertsmith.layers.heads import DenseClassifier, PooledClassifier
 from bertsmith.layers.layout import Encoded
 from bertsmith.models.family import Model
@@ -79,7 +79,7 @@ class Engine:
         if batch_tokens < 1:
             raise RecipeError(f"batch_tokens is {batch_tokens}; it must be at least 1")
         self.device = _device(device)
-        self.dtype = resolve(precision, self.device)
+        self.precision = resolve(precision, self.device)
         self.batch_tokens = batch_tokens
         self.tokenizer = checkpoint.tokenizer
         self.max_length = checkpoint.model.family.max_length
@@ -87,7 +87,7 @@ class Engine:
         self._model = self._first_token_model = checkpoint.model.eval().to(self.device)
         self._obstacle = obstacle(checkpoint.model.backbone)
         if self._obstacle is None:
-            fused = FusedEncoder(checkpoint.model.backbone, self.dtype)
+            fused = FusedEncoder(checkpoint.model.backbone, PRECISIONS[self.precision])
             self._model = _with_encoder(checkpoint.model, fused)
             self._first_token_model = _with_encoder(checkpoint.model, fused.for_first_token())
 
@@ -106,7 +106,7 @@ class Engine:
             encoder = f"ordinary: {self._obstacle}"
         return {
             "device": str(self.device),
-            "precision": str(self.dtype).removeprefix("torch."),
+            "precision": self.precision,
             "encoder": encoder,
             "threads": torch.get_num_threads(),
             "batch_tokens": self.batch_tokens,
@@ -197,8 +197,8 @@ class Engine:
         runs = list(_batches([len(row["input_ids"]) for row in rows], self.batch_tokens))
 
         def computed(run: list[int]) -> np.ndarray:
-            emulated = torch.autocast(self.device.type, self.dtype, enabled=self._obstacle is not None and self.dtype != torch.float32)
-            with torch.inference_mode(), emulated:
+            precision = "float32" if self._obstacle is None else self.precision  # what is fused has its precision in its weights
+            with torch.inference_mode(), autocast(precision, self.device):
                 return compute([rows[row] for row in run]).float().cpu().numpy()
 
         results: list[np.ndarray] = [np.empty(0)] * len(rows)

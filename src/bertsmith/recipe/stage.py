@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from bertsmith.core.errors import RecipeError
+from bertsmith.core.precision import resolve
 from bertsmith.core.progress import Progress
 from bertsmith.core.randomness import seed_at
 from bertsmith.models.family import Model
@@ -25,7 +26,6 @@ from bertsmith.recipe.writing import component_table
 from bertsmith.tasks.base import Task
 from bertsmith.train.evaluation import evaluate
 from bertsmith.train.loop import Training, TrainResult
-from bertsmith.train.precision import resolve
 
 
 @dataclass

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from bertsmith.core.precision import autocast
 from bertsmith.core.progress import Progress, Silence, followed
 from bertsmith.core.randomness import generator_at
 from bertsmith.core.types import Batch, Features, Loss
@@ -18,7 +19,6 @@ from bertsmith.objectives.base import Objective
 from bertsmith.tasks.base import Task
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.train.batches import within_budget
-from bertsmith.train.precision import autocast
 
 PASS_TOKENS = 4096
 

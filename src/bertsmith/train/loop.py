@@ -24,6 +24,7 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from bertsmith.core.errors import InterruptedRunError, RecipeError
+from bertsmith.core.precision import autocast, resolve
 from bertsmith.core.progress import Progress, Silence, work
 from bertsmith.core.randomness import generator_at, seed_at
 from bertsmith.core.types import Batch
@@ -36,7 +37,6 @@ from bertsmith.train.batches import Step, epoch_batches, steps_after, total_step
 from bertsmith.train.evaluation import evaluate
 from bertsmith.train.interruption import stop_requests
 from bertsmith.train.options import TrainOptions
-from bertsmith.train.precision import autocast, resolve
 from bertsmith.train.resume import State, copied_weights, read_state, write_state
 from bertsmith.train.schedule import schedule
 from bertsmith.tuning.base import Tuning

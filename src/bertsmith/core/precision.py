@@ -4,6 +4,8 @@ bfloat16 halves the memory and, where the processor multiplies in it, more than 
 a ninth of the rate of float32.
 """
 
+from contextlib import AbstractContextManager
+
 import torch
 
 from bertsmith.core.errors import RecipeError
@@ -13,21 +15,21 @@ CPU_QUESTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 """Functions of `torch.cpu`; there are no public ones."""
 
 
-def resolve(precision: str, device: torch.device) -> torch.dtype:
-    """The type of number that a name stands for; "auto" is bfloat16 where the device has instructions for it, float32 elsewhere.
+def resolve(precision: str, device: torch.device) -> str:
+    """The name of the numbers to compute with; "auto" is bfloat16 where the device has instructions for it, float32 elsewhere.
 
     Raises:
         RecipeError: The name is not "auto", "float32" or "bfloat16".
 
     Example:
         >>> resolve("float32", torch.device("cpu"))
-        torch.float32
+        'float32'
     """
     if precision == "auto":
-        return torch.bfloat16 if multiplies_bfloat16(device) else torch.float32
+        return "bfloat16" if multiplies_bfloat16(device) else "float32"
     if precision not in PRECISIONS:
         raise RecipeError(f"precision is {precision!r}; allowed: 'auto', {', '.join(map(repr, PRECISIONS))}")
-    return PRECISIONS[precision]
+    return precision
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
@@ -35,3 +37,8 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and any(getattr(torch.cpu, question, bool)() for question in CPU_QUESTIONS)
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Compute matrix products in `precision` ("float32" or "bfloat16"); the weights stay float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
