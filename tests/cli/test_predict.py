@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from bertsmith.cli import inputs
-from bertsmith.cli.inputs import stream
+from bertsmith.cli.inputs import input_rows
 from bertsmith.cli.predicting import predicted
 from bertsmith.core.progress import Silence
 from bertsmith.core.types import Example
+from bertsmith.data import readers
 from bertsmith.data.dataset import Problem
 from bertsmith.models import load
 from tests.cli.conftest import Cli
@@ -98,7 +98,7 @@ def test_bad_lines_are_listed_and_the_good_ones_are_written(cli: Cli, models: Pa
     written = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     assert [(line["line"], line["text"]) for line in written] == [(1, "很"), (7, "好")]
     assert "error: 5 of 7 lines could not be read; the other 2 were done" in ran.err
-    for number, reason in ((2, "text is empty"), (3, "not JSON"), (4, "not a string"), (5, "is missing"), (6, "not UTF-8")):
+    for number, reason in ((2, "text is empty"), (3, "not JSON"), (4, "not a string"), (5, "no column 'text'"), (6, "not UTF-8")):
         assert any(f"new.jsonl:{number}: " in line and reason in line for line in ran.err.splitlines())
 
 
@@ -108,7 +108,7 @@ def test_a_row_of_a_pair_without_its_second_text_is_a_bad_line(cli: Cli, models:
     ran = cli("predict", models / "pair", file)
     assert ran.status == 2
     assert [line["line"] for line in ran.lines] == [1, 3]
-    assert "pairs.jsonl:2: text_pair is missing" in ran.err
+    assert "pairs.jsonl:2: no column 'text_pair'" in ran.err
 
 
 def test_half_a_surrogate_goes_through(cli: Cli, models: Path):
@@ -142,10 +142,10 @@ def test_the_first_results_come_before_the_input_has_ended(models: Path):
 
 
 def test_rows_are_read_as_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(inputs, "SAMPLE", 2)
+    monkeypatch.setattr(readers, "SAMPLE", 2)
     file = tmp_path / "a.txt"
     file.write_text("很好\n不好\n真好\n", encoding="utf-8")
-    rows = stream(str(file), columns={}, format_name=None, needed=["text"])
+    rows = input_rows(str(file), columns={}, format_name=None, needed=["text"])
     first = next(rows)
     assert isinstance(first, Example)
     assert first["text"] == "很好"
@@ -219,5 +219,5 @@ def test_vectors_are_the_means_of_the_last_states(cli: Cli, models: Path):
 def test_problems_are_not_examples(tmp_path: Path):
     file = tmp_path / "a.jsonl"
     file.write_text('{"text": "很好"}\n{"text": " "}\n', encoding="utf-8")
-    kinds = [type(row) for row in stream(str(file), columns={}, format_name=None, needed=["text"])]
+    kinds = [type(row) for row in input_rows(str(file), columns={}, format_name=None, needed=["text"])]
     assert kinds == [Example, Problem]

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from bertsmith.core.errors import DataError
 from bertsmith.data import lines
-from bertsmith.data.dataset import Dataset
-from bertsmith.data.readers import read, read_texts
+from bertsmith.data.dataset import Dataset, Problem
+from bertsmith.data.readers import read, read_texts, stream
+from bertsmith.data.sources import find_sources
 
 ROWS = [("1", "服务很好，下次还来"), ("0", 'the "room", small'), ("1", "ok")]
 
@@ -411,10 +412,10 @@ def test_rows_of_a_table_are_documents_of_raw_text(write):
 
 def test_raw_text_streams(write):
     """The end of the file is not looked at before its turn: the bad line there is met only then."""
-    stream = read_texts(write("a.txt", b"line\n" * 1000 + b"\xff\n"))
-    assert sum(1 for _ in zip(range(1000), stream, strict=False)) == 1000
+    texts = read_texts(write("a.txt", b"line\n" * 1000 + b"\xff\n"))
+    assert sum(1 for _ in zip(range(1000), texts, strict=False)) == 1000
     with pytest.raises(DataError, match="1 lines cannot be read") as caught:
-        next(stream)
+        next(texts)
     assert "a.txt:1001: " in str(caught.value)
 
 
@@ -427,6 +428,17 @@ def test_bad_lines_of_raw_text_can_be_collected(write):
 def test_a_stream_of_nothing_but_bad_lines_ends_early(write):
     with pytest.raises(DataError, match="1000 lines"):
         list(read_texts(write("a.jsonl", '{"text": "a"}\n' + "bad\n" * 5000)))
+
+
+def test_a_stream_hands_bad_lines_on_in_their_place(write):
+    content = '{"sentence1": "a", "sentence2": ""}\n7\n{"sentence1": null, "sentence2": "b"}\n{"sentence1": "c"}\n'
+    path = write("a.jsonl", content)
+    found = list(stream(find_sources(path)))
+    assert [type(row).__name__ for row in found] == ["Example", "Problem", "Problem", "Example"]
+    assert [row.line for row in found] == [1, 2, 3, 4]
+    assert str(found[2]).endswith("a.jsonl:3: text is missing")
+    pairs = list(stream(find_sources(path), needed=("text", "text_pair")))
+    assert [row.message for row in pairs if isinstance(row, Problem)][::2] == ["text_pair is empty", "text is missing"]
 
 
 def test_a_damaged_parquet_file_is_said(write):

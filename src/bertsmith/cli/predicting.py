@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from bertsmith.cli.inputs import STANDARD_INPUT, stream
+from bertsmith.cli.inputs import STANDARD_INPUT, input_rows
 from bertsmith.cli.output import Writer, json_line
 from bertsmith.cli.vectors import Vector
 from bertsmith.core.errors import DataError
@@ -31,7 +31,7 @@ def rows_to_predict(
     """
     needed = [column for column in task.columns if column != "label"]
     if source is not None:
-        return stream(source, columns=columns, format_name=format_name, needed=needed)
+        return input_rows(source, columns=columns, format_name=format_name, needed=needed)
     values = {name: value for name, value in (("text", text), ("text_pair", text_pair)) if value is not None}
     missing = [column for column in needed if not values.get(column, "").strip()]
     if missing:

@@ -6,7 +6,7 @@
                                      └────────── problems, each with its line ──────────┘
 
 `read` takes everything into memory and judges it as a whole: all bad lines are reported together, rows without a gold label are left out and counted.
-`read_texts` streams, for raw text that need not fit into memory.
+`read_texts` streams, for raw text that need not fit into memory; `stream` hands on row by row, for use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -35,6 +35,8 @@ SAMPLE = 200
 MAX_PROBLEMS = 1000
 """Streaming stops at so many bad lines: the file is not what it is taken for."""
 
+TEXTS = ("text", "text_pair")
+
 SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -45,7 +47,7 @@ class Table:
     source: Source
     format: str
     columns: dict[str, str]
-    items: Iterator[Example | Problem]
+    rows: Iterator[Row | Problem]
 
 
 def read(
@@ -115,14 +117,43 @@ def read_texts(
     reading = Reading(encoding, columns or {})
     document, last = -1, None
     for source in find_sources(sources):
-        for row in _good(_open(source, reading, format, ("text",)).items, bad, strict=problems is None):
+        table = _open(source, reading, format, ("text",))
+        for row in _good(_flawless(table, ("text",)), bad, strict=problems is None):
             place = (row.file, row["document"] if "document" in row.values else -row.line)
             document, last = document + (place != last), place
-            for name in ("text", "text_pair"):
+            for name in TEXTS:
                 if name in row.values:
                     yield Example({"text": row.values[name], "document": document}, row.file, row.line)
     if problems is None and bad:
         raise _bad_lines(bad)
+
+
+def stream(
+    sources: Iterable[Source],
+    *,
+    columns: Mapping[str, str | int] | None = None,
+    format: str | None = None,  # noqa: A002
+    encoding: str = "utf-8",
+    needed: Sequence[str] = ("text",),
+) -> Iterator[Example | Problem]:
+    """Hand on row by row what is to be predicted, and every bad line in its place.
+
+    A needed text must be there and filled. Beyond that nothing is asked of it: what a model should not learn from it can still be asked about.
+
+    Args:
+        sources: What `find_sources` has found.
+        columns: As for `read`.
+        format: As for `read`.
+        encoding: As for `read`.
+        needed: As for `read`.
+
+    Raises:
+        DataError: A source cannot be read at all, or a column is not there.
+    """
+    reading = Reading(encoding, columns or {})
+    for source in sources:
+        table = _open(source, reading, format, needed)
+        yield from _examples(table, needed, [name for name in TEXTS if name in needed], _no_text)
 
 
 def drop_unlabelled(examples: Sequence[Example]) -> tuple[list[Example], list[Problem]]:
@@ -154,7 +185,7 @@ def _load(
     for source in sources:
         try:
             table = _open(source, reading, name, needed)
-            found, bad = _split(table.items)
+            found, bad = _split(_flawless(table, needed))
             if not found and not bad:
                 raise DataError(f"{source.name} has no rows")
         except DataError as error:
@@ -178,30 +209,42 @@ def _open(source: Source, reading: Reading, name: str | None, needed: Sequence[s
         first.append(row)
     sample = [row.values for row in first if isinstance(row, Row)]
     chosen = choose_columns(source.name, sample, reading.columns, needed) if sample else {}
-    return Table(source, name, chosen, _examples(source, chain(first, rows), chosen, needed))
+    return Table(source, name, chosen, chain(first, rows))
 
 
-def _examples(source: Source, rows: Iterator[Row | Problem], columns: Mapping[str, str], needed: Sequence[str]) -> Iterator[Example | Problem]:
-    texts = [name for name in ("text", "text_pair") if name in columns or name in needed]
-    for row in rows:
+def _flawless(table: Table, needed: Sequence[str]) -> Iterator[Example | Problem]:
+    """Rows that a model may learn from."""
+    return _examples(table, needed, [name for name in TEXTS if name in table.columns or name in needed], _wrong_text)
+
+
+def _examples(table: Table, needed: Sequence[str], texts: Sequence[str], judge: Callable[[Any], str]) -> Iterator[Example | Problem]:
+    file, columns = table.source.name, table.columns
+    for row in table.rows:
         if isinstance(row, Problem):
             yield row
             continue
         values = renamed(row.values, columns)
         wrong = [f"no column {columns.get(name, name)!r}" for name in needed if name not in values and name != "label"]
-        wrong += [f"{name} {wrong}" for name in texts if name in values and (wrong := _wrong_text(values[name]))]
-        yield Problem(source.name, row.line, "; ".join(wrong)) if wrong else Example(values, source.name, row.line)
+        wrong += [f"{name} {reason}" for name in texts if name in values and (reason := judge(values[name]))]
+        yield Problem(file, row.line, "; ".join(wrong)) if wrong else Example(values, file, row.line)
 
 
 def _wrong_text(text: Any) -> str:
     """What is wrong with a text, if anything is."""
-    if not isinstance(text, str):
-        return f"is {str(text)[:40]!r} ({type(text).__name__}), not a string"
-    if not text.strip():
-        return "is empty"
+    if reason := _no_text(text):
+        return reason
     if not text.isascii() and SURROGATE.search(text):
         return "holds half a surrogate pair (a character cut in two by \\u escapes)"
     return "holds a NUL character" if "\0" in text else ""
+
+
+def _no_text(text: Any) -> str:
+    """Why something is no text, if it is none."""
+    if text is None:
+        return "is missing"
+    if not isinstance(text, str):
+        return f"is {str(text)[:40]!r} ({type(text).__name__}), not a string"
+    return "" if text.strip() else "is empty"
 
 
 def _split(items: Iterator[Example | Problem]) -> tuple[list[Example], list[Problem]]:

@@ -31,7 +31,7 @@ def embed(
     The last layer's states become one vector a text, of length 1: a row of an .npy file, or a line of JSON. Lines that cannot be read do not stop
     the others and are listed at the end; the exit status is then 2.
     """
-    from bertsmith.cli.inputs import stream
+    from bertsmith.cli.inputs import input_rows
     from bertsmith.cli.predicting import embedded, refuse_bad_lines, write_lines
     from bertsmith.cli.progress import terminal_progress
     from bertsmith.cli.vectors import check_array_name, write_array
@@ -42,7 +42,7 @@ def embed(
     if output is not None:
         check_array_name(output)
     engine = Engine(load(model, heads={}), precision=precision)
-    rows = stream(source, columns=column_names(columns), format_name=format_name, needed=["text"])
+    rows = input_rows(source, columns=column_names(columns), format_name=format_name, needed=["text"])
     problems: list[Problem] = []
     with terminal_progress(bars=output is not None or not sys.stdout.isatty()) as progress:
         vectors = embedded(engine, rows, problems, progress, pooling=pooling, normalise=not raw)
