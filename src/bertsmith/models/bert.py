@@ -19,32 +19,9 @@ from bertsmith.layers.attention import SelfAttention
 from bertsmith.layers.embeddings import Embeddings
 from bertsmith.layers.encoder import Block, Encoder
 from bertsmith.layers.feed_forward import FeedForward
-from bertsmith.layers.heads import PooledClassifier, Pooler, SpanHead, TokenClassifier, VocabularyHead
+from bertsmith.layers.heads import PooledClassifier, VocabularyHead
 from bertsmith.models.family import Family, Head, families
-
-
-def encoder_weights(base: str) -> WeightTable:
-    """Names of an encoder's weights in the folders of BERT and its close relatives.
-
-    Args:
-        base: What stands at the front of them: "bert", "roberta".
-    """
-    layer = f"{base}.encoder.layer.{{}}"
-    return WeightTable(
-        {
-            "embeddings.token.{}": f"{base}.embeddings.word_embeddings.{{}}",
-            "embeddings.position.{}": f"{base}.embeddings.position_embeddings.{{}}",
-            "embeddings.segment.{}": f"{base}.embeddings.token_type_embeddings.{{}}",
-            "embeddings.norm.{}": f"{base}.embeddings.LayerNorm.{{}}",
-            "blocks.{}.attention.output.{}": f"{layer}.attention.output.dense.{{}}",
-            "blocks.{}.attention.{}.{}": f"{layer}.attention.self.{{}}.{{}}",
-            "blocks.{}.attention_norm.{}": f"{layer}.attention.output.LayerNorm.{{}}",
-            "blocks.{}.feed_forward.widen.{}": f"{layer}.intermediate.dense.{{}}",
-            "blocks.{}.feed_forward.narrow.{}": f"{layer}.output.dense.{{}}",
-            "blocks.{}.feed_forward_norm.{}": f"{layer}.output.LayerNorm.{{}}",
-        },
-        ignored=(f"{base}.embeddings.position_ids", f"{base}.embeddings.token_type_ids"),
-    )
+from bertsmith.models.relatives import common_heads, encoder_weights
 
 
 @families.register("bert")
@@ -143,18 +120,6 @@ def _classifier(family: Bert, _: Encoder, labels: int) -> nn.Module:
     return PooledClassifier(family.hidden_size, labels, family.head_dropout)
 
 
-def _tagger(family: Bert, _: Encoder, labels: int) -> nn.Module:
-    return TokenClassifier(family.hidden_size, labels, family.head_dropout)
-
-
-def _span(family: Bert, _: Encoder, __: int) -> nn.Module:
-    return SpanHead(family.hidden_size)
-
-
-def _pooler(family: Bert, _: Encoder, __: int) -> nn.Module:
-    return Pooler(family.hidden_size)
-
-
 _POOLER = {"pooler.dense.{}": "bert.pooler.dense.{}"}
 
 Bert.heads = {
@@ -176,7 +141,5 @@ Bert.heads = {
     ),
     "nsp": Head(_next_sentence, WeightTable({**_POOLER, "output.{}": "cls.seq_relationship.{}"}), "BertForNextSentencePrediction", labelled=False),
     "classification": Head(_classifier, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "BertForSequenceClassification"),
-    "tagging": Head(_tagger, WeightTable({"output.{}": "classifier.{}"}), "BertForTokenClassification"),
-    "span": Head(_span, WeightTable({"output.{}": "qa_outputs.{}"}), "BertForQuestionAnswering", labelled=False),
-    "pooler": Head(_pooler, WeightTable({"dense.{}": "bert.pooler.dense.{}"}), "BertModel", labelled=False),
+    **common_heads("bert", "Bert"),
 }

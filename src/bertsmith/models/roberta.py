@@ -6,16 +6,17 @@ Reference: Liu et al. 2019; Conneau et al. 2020 (XLM-R); weight names of `transf
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import nn
 
 from bertsmith.checkpoint.weights import WeightTable
 from bertsmith.layers.embeddings import Embeddings, after_padding
 from bertsmith.layers.encoder import Encoder
-from bertsmith.layers.heads import DenseClassifier, Pooler, SpanHead, TokenClassifier, VocabularyHead
-from bertsmith.models.bert import Bert, encoder_weights
+from bertsmith.layers.heads import DenseClassifier, VocabularyHead
+from bertsmith.models.bert import Bert
 from bertsmith.models.family import Head, families
+from bertsmith.models.relatives import common_heads, encoder_weights
 
 
 @families.register("roberta")
@@ -75,25 +76,13 @@ def _classifier(family: Roberta, _: Encoder, labels: int) -> nn.Module:
     return DenseClassifier(family.hidden_size, labels, family.head_dropout)
 
 
-def _tagger(family: Roberta, _: Encoder, labels: int) -> nn.Module:
-    return TokenClassifier(family.hidden_size, labels, family.head_dropout)
-
-
-def _span(family: Roberta, _: Encoder, __: int) -> nn.Module:
-    return SpanHead(family.hidden_size)
-
-
-def _pooler(family: Roberta, _: Encoder, __: int) -> nn.Module:
-    return Pooler(family.hidden_size)
-
-
 def _heads(architecture: str) -> dict[str, Head]:
-    vocabulary: dict[str, Any] = {"dense.{}": "lm_head.dense.{}", "norm.{}": "lm_head.layer_norm.{}", "bias": "lm_head.bias"}
     return {
         "mlm": Head(
             _vocabulary,
             WeightTable(
-                vocabulary, copies={"lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight", "lm_head.decoder.bias": "lm_head.bias"}
+                {"dense.{}": "lm_head.dense.{}", "norm.{}": "lm_head.layer_norm.{}", "bias": "lm_head.bias"},
+                copies={"lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight", "lm_head.decoder.bias": "lm_head.bias"},
             ),
             f"{architecture}ForMaskedLM",
             labelled=False,
@@ -103,9 +92,7 @@ def _heads(architecture: str) -> dict[str, Head]:
             WeightTable({"dense.{}": "classifier.dense.{}", "output.{}": "classifier.out_proj.{}"}),
             f"{architecture}ForSequenceClassification",
         ),
-        "tagging": Head(_tagger, WeightTable({"output.{}": "classifier.{}"}), f"{architecture}ForTokenClassification"),
-        "span": Head(_span, WeightTable({"output.{}": "qa_outputs.{}"}), f"{architecture}ForQuestionAnswering", labelled=False),
-        "pooler": Head(_pooler, WeightTable({"dense.{}": "roberta.pooler.dense.{}"}), f"{architecture}Model", labelled=False),
+        **common_heads("roberta", architecture),
     }
 
 
