@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from bertsmith.core.errors import RecipeError
+from bertsmith.core.strict_json import strict
 
 STANDARD = "-"
 """The name of standard input and of standard output."""
@@ -36,7 +36,7 @@ def json_line(value: Any) -> str:
         >>> json_line({"text": "很好", "spearman": float("nan")})
         '{"text": "很好", "spearman": null}'
     """
-    return json.dumps(_strict(value), ensure_ascii=False, allow_nan=False)
+    return json.dumps(strict(value), ensure_ascii=False, allow_nan=False)
 
 
 def emit(value: Any) -> None:
@@ -76,13 +76,3 @@ def writable(name: str) -> Path:
             return file
     except OSError as error:
         raise RecipeError(f"cannot write {name}: {error.strerror}") from error
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _strict(part) for key, part in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_strict(part) for part in cast("Sequence[Any]", value)]
-    return value

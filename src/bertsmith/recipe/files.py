@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import math
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from bertsmith.checkpoint.folder import written_whole
+from bertsmith.core.strict_json import strict
 from bertsmith.data.sources import Source, find_sources
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -30,7 +30,7 @@ def write_text(file: Path, text: str) -> None:
 
 def write_json(file: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON object; what is not a number (an undefined metric) becomes null."""
-    write_text(file, json.dumps(_strict(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(file, json.dumps(strict(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -82,13 +82,3 @@ def link_folder(folder: Path, target: Path) -> None:
                 os.link(file, draft / file.name)
             except OSError:
                 shutil.copy2(file, draft / file.name)
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _strict(part) for key, part in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_strict(part) for part in cast("Sequence[Any]", value)]
-    return value
