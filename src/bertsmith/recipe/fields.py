@@ -99,7 +99,9 @@ def construct(made: type[Made], table: Mapping[str, Any], place: Place, reserved
     missing = [field.name for field in dataclasses.fields(cast("Any", made)) if _is_required(field) and field.name not in values]
     if missing:
         return None
+    written = {name: table[name] if isinstance(value, float) else value for name, value in values.items()}
     try:
+        made(**written)  # first as the user wrote it, so that a message says 15 and not 15.0
         thing = made(**values)
     except ValueError as error:
         # A table with mistakes is tried with what is right in it. What is said of a value that is there is one more mistake, the rest guesswork.

@@ -66,7 +66,7 @@ class StageData:
     skip_bad_lines: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.valid, float) and not 0 < self.valid < 1:
+        if isinstance(self.valid, int | float) and not 0 < self.valid < 1:
             raise ValueError(f"valid is {self.valid}; a share of the training data lies between 0 and 1")
         for name in ("train", "valid", "test"):
             value = getattr(self, name)
