@@ -297,7 +297,7 @@ def test_an_interrupted_run_says_how_to_go_on(cli: Cli, recipe: Path, tmp_path: 
 
     monkeypatch.setattr(module, "run", interrupted)
     ran = cli("run", recipe, "--out", tmp_path / "out", "--set", "seed=2")
-    assert ran.status == 130
+    assert ran.status == 2
     assert ran.err == f"interrupted\nGo on with: bertsmith run {recipe} --set seed=2 --out {tmp_path / 'out'} --resume\n"
 
 
@@ -313,7 +313,7 @@ def test_a_run_that_is_killed_goes_on(cli: Cli, recipe: Path, tmp_path: Path):
         time.sleep(2)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
+    assert process.returncode == 2, errors
     assert "--resume" in errors
     ran = cli("run", recipe, "--out", out, "--set", "stage.reviews.train.epochs=2000", "--resume", "--dry-run")
     assert ran.status == 0, ran.err
@@ -328,5 +328,5 @@ def test_an_interrupted_demo_says_how_to_go_on(cli: Cli, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(bertsmith.demo, "run", interrupted)
     ran = cli("demo", "--out", tmp_path / "my demo")
-    assert ran.status == 130
+    assert ran.status == 2
     assert ran.err == f"interrupted; what is done is kept. Go on with: bertsmith demo --out '{tmp_path / 'my demo'}'\n"

@@ -124,8 +124,8 @@ def test_a_failure_of_ours_is_1_with_a_traceback(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("error", "said"), [(KeyboardInterrupt(), "interrupted"), (InterruptedRunError("go on with --resume"), "go on with --resume")]
 )
-def test_an_interruption_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, said: str):
-    assert status_of(monkeypatch, error) == 130
+def test_an_interruption_is_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, said: str):
+    assert status_of(monkeypatch, error) == 2
     assert capsys.readouterr().err == f"{said}\n"
 
 
@@ -174,7 +174,7 @@ def test_a_pipe_that_stays_open_is_answered_and_ctrl_c_ends_it(models: Path):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert (first["line"], first["text"]) == (1, "很好")
-    assert process.returncode == 130
+    assert process.returncode == 2
     assert b"interrupted" in errors
     assert b"Traceback" not in errors
 

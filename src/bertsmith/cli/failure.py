@@ -1,6 +1,6 @@
 """What is said when something goes wrong, and the exit status that goes with it.
 
-0 success · 2 a mistake that its maker can mend · 1 a failure of ours · 130 interrupted · 141 nobody reads our output any more
+0 success · 2 a mistake that its maker can mend, or an interruption · 1 a failure of ours · 141 nobody reads our output any more
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import typer
 from bertsmith.cli.output import say
 from bertsmith.core.errors import InterruptedRunError, UserError
 
-MISTAKE, FAILURE, INTERRUPTED, UNREAD = 2, 1, 130, 141
+MISTAKE, FAILURE, UNREAD = 2, 1, 141
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """The class of everything that is wrong with a command line; where it lives differs between releases of typer."""
@@ -44,7 +44,7 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
         return _unread()
     if isinstance(error, KeyboardInterrupt | typer.Abort | InterruptedRunError):
         say(str(error) or "interrupted")
-        return INTERRUPTED
+        return MISTAKE
     message = _mistake_of(error)
     return _failure(error, arguments) if message is None else _mistake(message)
 

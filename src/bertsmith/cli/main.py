@@ -23,7 +23,7 @@ Start here:
 \b
 MODEL is a folder, a name on the Hub, or builtin:NAME. Results go to standard
 output, everything else to standard error. Exit status: 0 success, 2 a mistake
-that you can mend, 1 a failure of bertsmith."""
+that you can mend or an interruption, 1 a failure of bertsmith."""
 
 
 def _show_version(wanted: bool) -> bool:
