@@ -67,6 +67,14 @@ def test_the_constant_answer_is_the_commonest_label():
     assert scores.argmax(1).tolist() == [2, 2, 2]
 
 
+def test_evaluate_counts_texts_that_lose_their_end(cli: Cli, models: Path, tmp_path: Path):
+    file = tmp_path / "test.tsv"
+    file.write_text(f"label\ttext\n好\t很好\n差\t{'很' * 40}\n", encoding="utf-8")
+    ran = cli("evaluate", models / "single", file)
+    assert (ran.status, ran.json["truncated"]) == (0, 1)
+    assert "1 of 2 texts is longer than max_length = 32; the end was cut off\n" in ran.err
+
+
 def test_evaluate_lists_unknown_labels(cli: Cli, models: Path, tmp_path: Path):
     file = tmp_path / "test.tsv"
     file.write_text("label\ttext\n好\t很好\nhao\t真好\n好\t好\nbad\t好\n", encoding="utf-8")

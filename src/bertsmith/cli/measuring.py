@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from bertsmith.cli.truncation import count_truncated
 from bertsmith.core.progress import Progress, followed
 from bertsmith.core.types import Features
 from bertsmith.data.dataset import Dataset
@@ -43,7 +44,7 @@ def measured(engine: Engine, dataset: Dataset, progress: Progress) -> dict[str, 
         "main_metric": task.best_metric,
         "interval": {"low": interval.low, "high": interval.high, "level": interval.level},
         "constant_answer": task.metrics(constant_scores(task, rows), rows),
-        "truncated": sum(int(row["truncated"][0] > 0) for row in rows if "truncated" in row),
+        "truncated": count_truncated(rows),
         "dropped": dataset.dropped,
     }
 

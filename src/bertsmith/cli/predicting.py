@@ -1,18 +1,22 @@
 """What `predict` and `embed` do with their rows: the bad ones aside, the good ones in order, with what says which row it was."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeVar
 
 from bertsmith.cli.inputs import STANDARD_INPUT, input_rows
 from bertsmith.cli.output import Writer, json_line
-from bertsmith.cli.vectors import Vector
+from bertsmith.cli.truncation import count_truncated
+from bertsmith.cli.vectors import Matrix, Vector
 from bertsmith.core.errors import DataError
 from bertsmith.core.progress import Progress, followed
-from bertsmith.core.types import Example
+from bertsmith.core.types import Example, Features
 from bertsmith.data.dataset import Problem
-from bertsmith.inference.engine import Engine
+from bertsmith.inference.engine import CHUNK, Engine
 from bertsmith.tasks import Prediction, Task
+
+Result = TypeVar("Result")
 
 MANY_PROBLEMS = 1000
 """Bad lines after which it is asked whether there are more of them than of good ones."""
@@ -39,21 +43,44 @@ def rows_to_predict(
     return iter([Example(values)])
 
 
-def predicted(engine: Engine, rows: Iterable[Example | Problem], problems: list[Problem], progress: Progress) -> Iterator[tuple[Example, Prediction]]:
-    """Every good row with its prediction, in order; the bad ones go to `problems`."""
-    waiting: deque[Example] = deque()
-    for prediction in followed(engine.predict(_noted(good_rows(rows, problems), waiting)), progress, "predict", None, "rows"):
-        yield waiting.popleft(), prediction
+@dataclass
+class Account:
+    """What the user is told when all rows are done.
+
+    Attributes:
+        problems: Lines that could not be read.
+        truncated: How many texts were longer than the model takes.
+    """
+
+    problems: list[Problem] = field(default_factory=list[Problem])
+    truncated: int = 0
+
+
+def predicted(engine: Engine, rows: Iterable[Example | Problem], account: Account, progress: Progress) -> Iterator[tuple[Example, Prediction]]:
+    """Every good row with its prediction, in order."""
+    task = engine.task
+    assert task is not None, "it was opened for use"
+
+    def predict(examples: list[Example]) -> Sequence[Prediction]:
+        features = list(task.encode(examples, engine.tokenizer, labelled=False))
+        account.truncated += count_truncated(features)
+        return task.decode(engine.scores(features))
+
+    return followed(_by_chunks(good_rows(rows, account.problems), predict), progress, "predict", None, "rows")
 
 
 def embedded(
-    engine: Engine, rows: Iterable[Example | Problem], problems: list[Problem], progress: Progress, *, pooling: str, normalise: bool
+    engine: Engine, rows: Iterable[Example | Problem], account: Account, progress: Progress, *, pooling: str, normalise: bool
 ) -> Iterator[tuple[Example, Vector]]:
-    """Every good row with the vector of its text, in order; the bad ones go to `problems`."""
-    waiting: deque[Example] = deque()
-    texts = (str(example["text"]) for example in _noted(good_rows(rows, problems), waiting))
-    for vector in followed(engine.vectors(texts, pooling, normalise=normalise), progress, "embed", None, "rows"):
-        yield waiting.popleft(), vector
+    """Every good row with the vector of its text, in order."""
+
+    def embed(examples: list[Example]) -> Matrix:
+        encodings = engine.tokenizer.encode_many([str(example["text"]) for example in examples], max_length=engine.max_length)
+        account.truncated += sum(encoding.truncated > 0 for encoding in encodings)
+        features: list[Features] = [{"input_ids": one.input_ids, "token_type_ids": one.token_type_ids} for one in encodings]
+        return engine.pooled(features, pooling, normalise=normalise)
+
+    return followed(_by_chunks(good_rows(rows, account.problems), embed), progress, "embed", None, "rows")
 
 
 def good_rows(rows: Iterable[Example | Problem], problems: list[Problem]) -> Iterator[Example]:
@@ -111,7 +138,7 @@ def refuse_bad_lines(problems: list[Problem], count: int) -> None:
         )
 
 
-def _noted(examples: Iterable[Example], waiting: deque[Example]) -> Iterator[Example]:
-    for example in examples:
-        waiting.append(example)
-        yield example
+def _by_chunks(examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]]) -> Iterator[tuple[Example, Result]]:
+    """Examples with their results, computed for as many of them at once as are sorted together."""
+    while chunk := list(islice(examples, CHUNK)):
+        yield from zip(chunk, compute(chunk), strict=True)

@@ -32,10 +32,10 @@ def embed(
     the others and are listed at the end; the exit status is then 2.
     """
     from bertsmith.cli.inputs import input_rows
-    from bertsmith.cli.predicting import embedded, refuse_bad_lines, write_lines
+    from bertsmith.cli.predicting import Account, embedded, refuse_bad_lines, write_lines
     from bertsmith.cli.progress import terminal_progress
+    from bertsmith.cli.truncation import say_truncated
     from bertsmith.cli.vectors import check_array_name, write_array
-    from bertsmith.data.dataset import Problem
     from bertsmith.inference.engine import Engine
     from bertsmith.models import load
 
@@ -43,13 +43,14 @@ def embed(
         check_array_name(output)
     engine = Engine(load(model, heads={}), precision=precision)
     rows = input_rows(source, columns=column_names(columns), format_name=format_name, needed=["text"])
-    problems: list[Problem] = []
+    account = Account()
     with terminal_progress(bars=output is not None or not sys.stdout.isatty()) as progress:
-        vectors = embedded(engine, rows, problems, progress, pooling=pooling, normalise=not raw)
+        vectors = embedded(engine, rows, account, progress, pooling=pooling, normalise=not raw)
         if output is None:
             count = write_lines(((example, {"vector": vector.tolist()}) for example, vector in vectors), source, sys.stdout)
         else:
             kept = [vector for _, vector in vectors]
             count = len(kept)
             write_array(output, kept)
-    refuse_bad_lines(problems, count)
+    say_truncated(account.truncated, count, engine)
+    refuse_bad_lines(account.problems, count)

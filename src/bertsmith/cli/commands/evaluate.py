@@ -16,11 +16,14 @@ def evaluate(
     from bertsmith.cli.opening import opened_for_use
     from bertsmith.cli.output import emit
     from bertsmith.cli.progress import terminal_progress
+    from bertsmith.cli.truncation import say_truncated
     from bertsmith.data.readers import read
     from bertsmith.inference.engine import Engine
 
     checkpoint, found_task = opened_for_use(model, task)
     dataset = read(data, columns=column_names(columns), format=format_name, needed=found_task.columns)
+    engine = Engine(checkpoint, found_task, precision=precision)
     with terminal_progress() as progress:
-        found = measured(Engine(checkpoint, found_task, precision=precision), dataset, progress)
+        found = measured(engine, dataset, progress)
+    say_truncated(found["truncated"], found["n"], engine)
     emit({"model": model, "data": data, **found})

@@ -16,7 +16,9 @@ EXAMPLE = """\
 
 def predict(
     model: Model,
-    source: Annotated[str | None, typer.Argument(metavar="INPUT", help="A file or a pattern in any format, or '-' for standard input.")] = None,
+    source: Annotated[
+        str | None, typer.Argument(metavar="INPUT", help="A file or a pattern in any format, builtin:NAME/FILE, or '-' for standard input.")
+    ] = None,
     *,
     output: Annotated[str, typer.Option("--output", metavar="FILE", help="Where the JSON lines go; '-' is standard output.")] = "-",
     text: Annotated[str | None, typer.Option("--text", metavar="TEXT", help="One text, in the place of INPUT.")] = None,
@@ -33,9 +35,9 @@ def predict(
     """
     from bertsmith.cli.opening import opened_for_use
     from bertsmith.cli.output import STANDARD, opened_output
-    from bertsmith.cli.predicting import predicted, refuse_bad_lines, rows_to_predict, write_lines
+    from bertsmith.cli.predicting import Account, predicted, refuse_bad_lines, rows_to_predict, write_lines
     from bertsmith.cli.progress import terminal_progress
-    from bertsmith.data.dataset import Problem
+    from bertsmith.cli.truncation import say_truncated
     from bertsmith.inference.engine import Engine
 
     if (source is None) == (text is None):
@@ -43,7 +45,8 @@ def predict(
     checkpoint, found_task = opened_for_use(model, task)
     engine = Engine(checkpoint, found_task, precision=precision)
     rows = rows_to_predict(found_task, source, text, text_pair, columns=column_names(columns), format_name=format_name)
-    problems: list[Problem] = []
+    account = Account()
     with opened_output(output) as file, terminal_progress(bars=output != STANDARD or not sys.stdout.isatty()) as progress:
-        count = write_lines(predicted(engine, rows, problems, progress), source, file)
-    refuse_bad_lines(problems, count)
+        count = write_lines(predicted(engine, rows, account, progress), source, file)
+    say_truncated(account.truncated, count, engine)
+    refuse_bad_lines(account.problems, count)
