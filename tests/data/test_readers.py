@@ -217,7 +217,7 @@ CHINESE = "label\ttext\n" + "1\t服务很好，我们下次还会来的，这个
 @pytest.mark.parametrize("skip", [False, True])
 def test_another_encoding_is_named_and_can_be_read(write, encoding, skip):
     path = write("a.tsv", CHINESE.encode(encoding))
-    with pytest.raises(DataError, match=rf"seems to be {encoding.upper()}\. Read it with encoding = '{encoding}'"):
+    with pytest.raises(DataError, match=rf"seems to be {encoding.upper()}\. Convert it: iconv .* read it with encoding = '{encoding}'"):
         read(path, skip_bad_lines=skip)
     dataset = read(path, encoding=encoding)
     assert len(dataset) == 10
@@ -333,6 +333,11 @@ def test_columns_can_be_named_and_the_others_are_kept(write):
     dataset = read(path, columns={"text": "评价", "label": "好坏"})
     assert dict(dataset[0].values) == {"text": "很好", "label": "1", "id": "7"}
     assert dataset.columns == {"text": "评价", "label": "好坏"}
+
+
+def test_a_column_that_is_not_known_is_asked_for_in_both_ways(write):
+    with pytest.raises(DataError, match=r'Name it: --column label=… on the command line, columns = \{ label = "…" \} in a recipe'):
+        read(write("a.tsv", "text\tgood\na\t1\n"), needed=("text", "label"))
 
 
 def test_columns_by_position(write):

@@ -59,8 +59,12 @@ def choose_columns(name: str, rows: Sequence[Mapping[str, Any]], wanted: Mapping
         found = _guess(rows) if keys == [str(place) for place in range(len(keys))] else _recognise(keys)
     lost = [target for target in needed if target not in found and target not in keys]
     if lost:
-        hint = ", ".join(f'{target} = "…"' for target in lost)
-        raise DataError(f"{name}: no column is known to be {' or '.join(lost)}; {there}. Name it: columns = {{ {hint} }}")
+        typed = " ".join(f"--column {target}=…" for target in lost)
+        written = ", ".join(f'{target} = "…"' for target in lost)
+        raise DataError(
+            f"{name}: no column is known to be {' or '.join(lost)}; {there}. "
+            f"Name it: {typed} on the command line, columns = {{ {written} }} in a recipe"
+        )
     return found
 
 

@@ -287,4 +287,4 @@ def _raise_failures(failures: Sequence[DataError]) -> None:
 
 def _bad_lines(problems: Sequence[Problem], total: int | None = None) -> DataError:
     count = f"{len(problems)} of {total} lines" if total else f"{len(problems)} lines"
-    return DataError(f"{count} cannot be read; mend or skip them (skip_bad_lines)", [str(problem) for problem in problems])
+    return DataError(f"{count} cannot be read; mend them, or have a recipe skip them: skip_bad_lines = true", [str(problem) for problem in problems])
