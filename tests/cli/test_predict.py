@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bertsmith.cli.inputs import input_rows
-from bertsmith.cli.predicting import predicted
+from bertsmith.cli.predicting import Account, predicted
 from bertsmith.core.progress import Silence
 from bertsmith.core.types import Example
 from bertsmith.data import readers
@@ -136,7 +136,7 @@ def test_the_first_results_come_before_the_input_has_ended(models: Path):
     from bertsmith.inference.engine import Engine
 
     rows = Endless()
-    results = predicted(Engine(*opened_for_use(str(models / "single"))), rows, [], Silence())
+    results = predicted(Engine(*opened_for_use(str(models / "single"))), rows, Account(), Silence())
     assert [example.line for example, _ in itertools.islice(results, 3)] == [1, 2, 3]
     assert rows.read < 20_000
 
@@ -191,6 +191,26 @@ def test_an_output_that_cannot_be_written_is_found_out_before_the_work(cli: Cli,
     data.write_text("很好\n", encoding="utf-8")
     assert cli("embed", models / "bare", data, "--output", "vectors.txt").status == 2
     assert cli("predict", models / "single", data, "--output", tmp_path).status == 2
+
+
+def test_texts_that_lose_their_end_are_counted(cli: Cli, models: Path, tmp_path: Path):
+    file = tmp_path / "new.txt"
+    file.write_text(f"很好\n{'很' * 40}\n{'好' * 70}\n", encoding="utf-8")
+    ran = cli("predict", models / "single", file)
+    assert (ran.status, len(ran.lines)) == (0, 3)
+    assert ran.err == "2 of 3 texts are longer than max_length = 32; the end was cut off\n"
+    ran = cli("embed", models / "bare", file)
+    assert (ran.status, len(ran.lines)) == (0, 3)
+    assert ran.err == "1 of 3 texts is longer than max_length = 64; the end was cut off\n"
+
+
+def test_data_of_the_package_goes_in_by_its_name(cli: Cli, models: Path):
+    ran = cli("embed", models / "bare", "builtin:reviews/test.tsv")
+    assert ran.status == 0, ran.err
+    assert "file" not in ran.lines[0]
+    assert ran.lines[0]["text"]
+    ran = cli("predict", models / "single", "builtin:reviews/tset.tsv")
+    assert (ran.status, ran.err) == (2, "error: there is no file builtin:reviews/tset.tsv (did you mean 'test.tsv'?)\n")
 
 
 def test_embeddings_as_lines_and_as_an_array(cli: Cli, models: Path, tmp_path: Path):

@@ -340,6 +340,12 @@ def test_a_column_that_is_not_known_is_asked_for_in_both_ways(write):
         read(write("a.tsv", "text\tgood\na\t1\n"), needed=("text", "label"))
 
 
+def test_data_of_the_package_is_read_by_its_name():
+    dataset = read("builtin:reviews/test.tsv")
+    assert dataset.files[0].name == "builtin:reviews/test.tsv"
+    assert len(read("builtin:reviews/t*.tsv")) > len(dataset) > 0
+
+
 def test_columns_by_position(write):
     for path in (write("a.tsv", "a\tx\tb\nc\ty\td\n"), write("b.tsv", "id\tx\tsentence\na\tx\tb\nc\ty\td\n")):
         dataset = read(path, columns={"text": 2, "label": "0"})

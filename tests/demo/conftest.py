@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bertsmith.data.sources import DATA
 from bertsmith.models.loading import create, save
-from bertsmith.recipe.places import DATA
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.vocabulary import train_vocabulary
 

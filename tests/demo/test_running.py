@@ -5,10 +5,10 @@ import pytest
 import transformers
 
 from bertsmith.core.errors import RecipeError
+from bertsmith.data.sources import DATA
 from bertsmith.demo import DemoResult, run
 from bertsmith.demo.running import NEW_SENTENCES, RECIPE
 from bertsmith.recipe import read_recipe
-from bertsmith.recipe.places import DATA
 
 STAGES = ["adapt", "plain-1", "plain-2", "adapted-1", "adapted-2"]
 

@@ -10,8 +10,10 @@ import typer
 from bertsmith.core.errors import RecipeError
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a name on the Hub, or builtin:NAME.")]
-Input = Annotated[str, typer.Argument(metavar="INPUT", help="A file or a pattern in any format, hub:owner/name, or '-' for standard input.")]
-Data = Annotated[str, typer.Argument(metavar="DATA", help="Labelled data: a file or a pattern in any format, or hub:owner/name.")]
+Input = Annotated[
+    str, typer.Argument(metavar="INPUT", help="A file or a pattern in any format, hub:owner/name, builtin:NAME/FILE, or '-' for standard input.")
+]
+Data = Annotated[str, typer.Argument(metavar="DATA", help="Labelled data: a file or a pattern in any format, hub:owner/name, or builtin:NAME/FILE.")]
 TaskName = Annotated[
     str | None, typer.Option("--task", metavar="NAME", help="The task, where the model's folder does not name it: see bertsmith tasks.")
 ]

@@ -63,7 +63,7 @@ def read(
     """Read files into memory.
 
     Args:
-        sources: Paths, patterns, `-` for standard input, `hub:owner/name?split=train&config=zh`; one or several.
+        sources: Paths, patterns, `-` for standard input, `hub:owner/name?split=train&config=zh`, `builtin:NAME/FILE`; one or several.
         columns: Which column of the file is `text`, `text_pair`, `label`, …; a number is a position, from 0. Without it, usual names are recognised
             (`sentence1` and `sentence2`, `premise` and `hypothesis`, `gold_label`, …); in a table without header, labels and texts by their looks.
         format: `jsonl`, `csv`, `tsv`, `labelled` (`label text` lines), `text` (one example a line), `parquet`, `hub`; recognised where not given.

@@ -1,4 +1,4 @@
-"""From what the user wrote — a path, a pattern, '-', 'hub:owner/name' — to things that can be opened."""
+"""From what the user wrote — a path, a pattern, '-', 'hub:owner/name', 'builtin:NAME/FILE' — to things that can be opened."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from bertsmith.core.errors import DataError
 from bertsmith.core.registry import nearest
 
 HUB = "hub:"
+BUILTIN = "builtin:"
+DATA = Path(__file__).resolve().parent.parent / "builtin" / "data"
+"""The data that comes with the package."""
+
 STANDARD_INPUT = "-"
 
 
@@ -66,7 +70,7 @@ def find_sources(sources: str | Path | Sequence[str | Path]) -> list[Source]:
 
     Args:
         sources: Paths, patterns (`data/*.txt`, `**` for any depth; their files are sorted by name), `-` for standard input,
-            `hub:owner/name?split=train`.
+            `hub:owner/name?split=train`, `builtin:NAME/FILE`.
 
     Raises:
         DataError: A path that does not exist (with the nearest name that does), a folder, a pattern that matches nothing; all of them at once.
@@ -88,6 +92,16 @@ def find_sources(sources: str | Path | Sequence[str | Path]) -> list[Source]:
     return list(found.values())
 
 
+def builtin_path(name: str) -> str:
+    """Where data of the package lies, for `builtin:NAME/FILE`; any other name as it is.
+
+    Example:
+        >>> builtin_path("train.tsv"), builtin_path("builtin:reviews/train.tsv") == str(DATA / "reviews" / "train.tsv")
+        ('train.tsv', True)
+    """
+    return str(DATA / name.removeprefix(BUILTIN)) if name.startswith(BUILTIN) else name
+
+
 def _identity(source: Source) -> str:
     return str(source.path.resolve()) if source.path else source.name
 
@@ -97,7 +111,7 @@ def _expand(name: str) -> list[Source]:
         return [Source(name)]
     if name == STANDARD_INPUT:
         return [Source("standard input", data=sys.stdin.buffer.read())]
-    path = Path(name).expanduser()
+    path = Path(builtin_path(name)).expanduser()
     if path.is_dir():
         raise DataError(f"{name} is a folder; name a file in it, or a pattern such as {name.rstrip('/')}/*.jsonl")
     if path.exists():

@@ -11,8 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-DATA = Path(__file__).resolve().parent.parent / "builtin" / "data"
-"""What `builtin:` stands for in front of a data file."""
+from bertsmith.data.sources import HUB, builtin_path
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,7 @@ class Folders:
         return self._file(names) if isinstance(names, str) else tuple(map(self._file, names))
 
     def _file(self, name: str) -> str:
-        if name.startswith("builtin:"):
-            return str(DATA / name.removeprefix("builtin:"))
-        return name if name.startswith("hub:") else found(name, self.data)
+        return name if name.startswith(HUB) else found(builtin_path(name), self.data)
 
 
 def found(path: str, *folders: Path) -> str:
