@@ -15,6 +15,7 @@ from bertsmith.models.family import DESCRIPTIVE, Family, families
 from bertsmith.models.roberta import Roberta, XlmRoberta
 
 SMALL = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12, "max_position_embeddings": 12}
+UNKNOWN = "and what it does to the model is not known; expected is a configuration without it: take the key out if it only describes"
 KINDS = [Bert, Roberta, XlmRoberta]
 
 
@@ -83,7 +84,7 @@ def test_everything_that_is_wrong_is_said_at_once():
         "hidden_act is 3; it must be a string",
         "num_hidden_layers is True; it must be a whole number",
         "is_decoder is True, which changes what the model computes; built: False",
-        "rotary_base is 10000.0, and what it does to the model is not known",
+        f"rotary_base is 10000.0, {UNKNOWN}",
     )
 
 
@@ -128,6 +129,11 @@ def test_a_roberta_without_a_position_for_a_token_is_refused():
         ("pruned_heads", {"0": [1]}),
         ("embedding_size", 128),
         ("num_hidden_groups", 1),
+        ("norm_placement", "pre"),
+        ("ln_type", "preln"),
+        ("layer_norm_type", "rms"),
+        ("attention_kind", "sparse"),
+        ("use_rotary", True),
     ],
 )
 def test_a_key_that_changes_the_arithmetic_is_refused(key: str, value: Any):
@@ -136,9 +142,16 @@ def test_a_key_that_changes_the_arithmetic_is_refused(key: str, value: Any):
 
 
 def test_keys_that_only_describe_are_passed_over():
-    config = dict.fromkeys(DESCRIPTIVE, 7) | {"some_note": "text", "a_list": [1], "switched_off": False, "unset": None}
+    empty = {"a_list": [1], "cell": {}, "switched_off": False, "unset": None, "none_of_it": 0, "pre_trained": ""}
+    texts = ["some_note", "name", "base_model", "training_data", "tokenizer_version", "_commit_hash", "sbert_ce_default_activation_function"]
+    config = dict.fromkeys(DESCRIPTIVE, 7) | empty | dict.fromkeys(texts, "text") | {"_seen": 3}
     config["pad_token_id"] = 0
     assert Bert.from_config(config) == Bert()
+
+
+def test_a_key_that_is_misspelt_is_told_from_one_that_is_not_known():
+    [problem] = problems({"hiden_act": "relu"})
+    assert "hiden_act is 'relu', and what it does to the model is not known (did you mean 'hidden_act'?)" in problem
 
 
 def test_a_head_that_a_family_does_not_have_is_refused_by_name():

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from bertsmith.checkpoint.weights import WeightTable
 from bertsmith.core.errors import CheckpointError
-from bertsmith.core.registry import Registry
+from bertsmith.core.registry import Registry, nearest
 from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
 from bertsmith.layers.encoder import Encoder
@@ -30,13 +30,20 @@ families: Registry[type[Family]] = Registry("model family", "bertsmith.models")
 DESCRIPTIVE = frozenset(
     "_name_or_path _num_labels adapters add_pooling_layer architectures attn_implementation bad_words_ids bos_token_id chunk_size_feed_forward "
     "directionality do_sample dtype early_stopping eos_token_id finetuning_task gradient_checkpointing id2label label2id language "
-    "layer_norm_type max_length num_labels output_attentions output_hidden_states output_past pad_token_id pooler_fc_size "
+    "max_length min_length model_type num_labels output_attentions output_hidden_states output_past output_scores pad_token_id pooler_fc_size "
     "pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type prefix problem_type return_dict sep_token_id cls_token_id "
     "task_specific_params tokenizer_class torch_dtype torchscript transformers_version use_cache vocab_type _attn_implementation_autoset "
     "use_return_dict summary_type license num_beams num_beam_groups temperature top_k top_p typical_p repetition_penalty length_penalty "
-    "diversity_penalty num_return_sequences".split()
+    "diversity_penalty num_return_sequences padding tf_legacy_loss truncation use_bfloat16 xla_device".split()
 )
 """Keys of a `config.json` that change nothing of what an encoder computes."""
+
+DESCRIBING = frozenset(
+    "author authors checkpoint citation class commit copyright corpus created data dataset date description domain framework hash home hub id ids "
+    "label labels lang language languages library license metadata model name note notes path repo revision run sbert source tag tags task time "
+    "tokenizer train trained training url version".split()
+)
+"""Words in the names of keys whose strings only describe: `model_name`, `training_data`."""
 
 TYPE_NAMES: dict[type, str] = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
@@ -217,5 +224,13 @@ class Family(ABC):
             if key in cls.fixed:
                 if value not in cls.fixed[key]:
                     yield f"{key} is {value!r}, which changes what the model computes; built: {', '.join(map(repr, cls.fixed[key]))}"
-            elif key not in fields | DESCRIPTIVE | {"model_type"} and not isinstance(value, str | dict | list) and value not in {None, False}:
-                yield f"{key} is {value!r}, and what it does to the model is not known"
+            elif key not in fields and value and not isinstance(value, dict | list) and not _describes(key, value):
+                hint = nearest(key, fields)
+                yield (
+                    f"{key} is {value!r}, and what it does to the model is not known{hint}; expected is a configuration without it: "
+                    "take the key out if it only describes"
+                )
+
+
+def _describes(key: str, value: Any) -> bool:
+    return key in DESCRIPTIVE or key.startswith("_") or (isinstance(value, str) and not DESCRIBING.isdisjoint(key.lower().split("_")))
