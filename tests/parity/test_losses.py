@@ -7,14 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from bertsmith.core.types import IGNORED, Batch
+from bertsmith.core.randomness import generator_at
+from bertsmith.core.types import IGNORED, Batch, Example
 from bertsmith.objectives import Objective
 from bertsmith.objectives.mlm import MaskedLanguageModel
 from bertsmith.tasks.multi_label import MultiLabel
 from bertsmith.tasks.pair import SentencePair
 from bertsmith.tasks.regression import Regression
 from bertsmith.tasks.single import SingleSentence
-from tests.parity.peers import LABELS, Pair, assert_close, assert_gradients_equal, inputs, pair, ragged
+from bertsmith.text.tokenizer import Tokenizer
+from tests.parity.peers import LABELS, VOCABULARY, Pair, assert_close, assert_gradients_equal, inputs, pair, ragged
 
 FIVE = torch.tensor([0, 2, 1, 1, 0])
 NAMES = ("a", "b", "c")
@@ -54,3 +56,23 @@ def test_the_loss_of_masked_language_modelling_is_equal(family: str, tmp_path: P
     labels = batch.input_ids.masked_fill(~hidden, IGNORED)
     counted = Batch(**inputs(batch), labels={"mlm": labels}, counts={"mlm": int(hidden.sum())})
     assert_same_loss(pair(family, "mlm", tmp_path), MaskedLanguageModel(), counted, labels)
+
+
+def test_masked_language_modelling_takes_the_same_steps(tmp_path: Path):
+    """Masks of our own drawing, new ones at every step; the optimiser is that of torch on both sides."""
+    both, objective, tokenizer = pair("bert", "mlm", tmp_path), MaskedLanguageModel(unit="token", max_length=20), Tokenizer.from_tokens(VOCABULARY)
+    rows = list(objective.encode([Example({"text": "中国人在这个大国上" * repeats}) for repeats in (1, 2, 1)], tokenizer))
+    options: dict[str, Any] = {"lr": 1e-3, "weight_decay": 0.01}
+    ours, theirs = torch.optim.AdamW(both.checkpoint.model.parameters(), **options), torch.optim.AdamW(both.peer.parameters(), **options)
+    losses: list[float] = []
+    for step in range(8):
+        batch = objective.collate(rows, [generator_at(1, step, row) for row in range(len(rows))], tokenizer)
+        loss = objective.loss(both.checkpoint.model, batch)["mlm"] / batch.counts["mlm"]
+        expected = both.peer(**inputs(batch), labels=batch.labels["mlm"]).loss
+        assert_close(loss, expected, f"loss of step {step}")
+        for term, optimiser in ((loss, ours), (expected, theirs)):
+            optimiser.zero_grad()
+            term.backward()
+            optimiser.step()
+        losses.append(loss.item())
+    assert len(set(losses)) == 8, "every step has its own masks and weights"
