@@ -19,9 +19,9 @@ import typer
 
 import bertsmith
 from bertsmith.cli.main import COMMANDS, application
+from bertsmith.core.fields import described as in_words
+from bertsmith.core.literals import literal
 from bertsmith.core.registry import Registry
-from bertsmith.recipe.fields import described as in_words
-from bertsmith.recipe.literals import literal
 from bertsmith.recipe.schema import STAGE_KEYS, NewModel, Stage, StageData
 from bertsmith.train.options import TrainOptions
 

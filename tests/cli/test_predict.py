@@ -132,11 +132,10 @@ class Endless:
 
 
 def test_the_first_results_come_before_the_input_has_ended(models: Path):
-    from bertsmith.cli.opening import opened_for_use
     from bertsmith.inference.engine import Engine
 
     rows = Endless()
-    results = predicted(Engine(*opened_for_use(str(models / "single"))), rows, Account(), Silence())
+    results = predicted(Engine.open(models / "single"), rows, Account(), Silence())
     assert [example.line for example, _ in itertools.islice(results, 3)] == [1, 2, 3]
     assert rows.read < 20_000
 

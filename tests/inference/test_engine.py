@@ -1,5 +1,6 @@
 """The engine: order, streams, independence of the batch, what it decides and what it says about it."""
 
+from dataclasses import replace
 from itertools import count, islice
 
 import numpy as np
@@ -9,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertsmith.core import precision
-from bertsmith.core.errors import DataError, RecipeError
+from bertsmith.core.errors import CheckpointError, DataError, RecipeError
 from bertsmith.core.types import Batch, Example
 from bertsmith.inference import engine as engine_module
 from bertsmith.inference.engine import Engine
 from bertsmith.inference.fused import FusedEncoder
+from bertsmith.models.loading import save
 from bertsmith.tasks.pair import SentencePair
 from bertsmith.tuning.lora import Lora
 from tests.inference.conftest import WORDS, tiny_checkpoint
@@ -55,6 +57,23 @@ def test_an_endless_stream_gives_predictions(task, tiny, monkeypatch):
 
     assert len(list(islice(Engine(tiny, task).predict(endless()), 15))) == 15
     assert len(taken) == 20, "no more than the chunk at hand is read ahead"
+
+
+def test_a_folder_tells_its_task(task, tiny, tmp_path):
+    table = {"name": "single", "labels": list(task.labels), "max_length": 9}
+    save(replace(tiny, labels=task.labels, task=table), tmp_path / "model")
+    engine = Engine.open(tmp_path / "model", precision="float32")
+    assert engine.task == replace(task, max_length=9)
+    by_hand = Engine(tiny, replace(task, max_length=9), precision="float32")
+    rows = [Example({"text": "the cat sat on the mat and then it flew"})]
+    found, expected = next(engine.predict(rows)), next(by_hand.predict(rows))
+    assert found["label"] == expected["label"]
+    assert found["scores"] == pytest.approx(expected["scores"], abs=1e-5)
+
+
+def test_a_model_without_a_task_cannot_be_opened_to_predict():
+    with pytest.raises(CheckpointError, match=r"builtin:mini-zh was not fine-tuned for a task .*trained heads: mlm"):
+        Engine.open("builtin:mini-zh")
 
 
 def test_nothing_gives_nothing(task, tiny):

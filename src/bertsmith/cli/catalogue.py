@@ -8,9 +8,9 @@ from typing import Any, get_type_hints
 import typer
 
 from bertsmith.cli.output import emit
+from bertsmith.core.fields import described
+from bertsmith.core.literals import literal
 from bertsmith.core.registry import Registry
-from bertsmith.recipe.fields import described
-from bertsmith.recipe.literals import literal
 
 
 def first_line(thing: Any) -> str:

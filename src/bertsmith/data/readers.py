@@ -205,7 +205,7 @@ def _open(source: Source, reading: Reading, name: str | None, needed: Sequence[s
     name = name or recognise(source, reading.encoding)
     rows = formats[name].rows(source, reading)
     first = list(islice(rows, SAMPLE))
-    while not any(isinstance(row, Row) for row in first[-1:]) and (row := next(rows, None)):
+    while not any(isinstance(row, Row) for row in first) and len(first) < MAX_PROBLEMS and (row := next(rows, None)):
         first.append(row)
     sample = [row.values for row in first if isinstance(row, Row)]
     chosen = choose_columns(source.name, sample, reading.columns, needed) if sample else {}

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -29,9 +30,10 @@ from bertsmith.inference.lanes import in_lanes
 from bertsmith.layers.heads import DenseClassifier, PooledClassifier
 from bertsmith.layers.layout import Encoded
 from bertsmith.models.family import Model
-from bertsmith.models.loading import Checkpoint
+from bertsmith.models.loading import Checkpoint, load
 from bertsmith.objectives.base import padded_inputs
 from bertsmith.tasks.base import Prediction, Task
+from bertsmith.tasks.opening import task_of
 
 CHUNK = 4096
 """Examples that are sorted together. More would give batches of more equal lengths, and a stream more delay."""
@@ -90,6 +92,23 @@ class Engine:
             fused = FusedEncoder(checkpoint.model.backbone, PRECISIONS[self.precision])
             self._model = _with_encoder(checkpoint.model, fused)
             self._first_token_model = _with_encoder(checkpoint.model, fused.for_first_token())
+
+    @classmethod
+    def open(cls, model: str | Path, task: str | None = None, *, precision: str = "auto", device: str = "auto") -> Engine:
+        """A fine-tuned model, ready to predict what it was trained for.
+
+        Args:
+            model: A folder, `builtin:NAME`, or a name on the Hub.
+            task: The task's name; where it is None, the folder has to tell.
+            precision: As for the class.
+            device: As for the class.
+
+        Raises:
+            CheckpointError: The model cannot be opened, or was not fine-tuned for a task that is known here.
+            RecipeError: As for the class.
+        """
+        checkpoint = load(str(model))
+        return cls(checkpoint, task_of(checkpoint, str(model), task), precision=precision, device=device)
 
     def describe(self) -> dict[str, str | int]:
         """What was decided: device, precision, how the encoder is computed and why, tokens of a batch and of the longest sequence.

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from bertsmith.core.errors import RecipeError, UserError
+from bertsmith.core.fields import Place
 from bertsmith.core.progress import Progress
 from bertsmith.models.family import Family
 from bertsmith.objectives.base import Objective
-from bertsmith.recipe.fields import Place
 from bertsmith.recipe.files import digest, source_digests
 from bertsmith.recipe.preparing import Prepared, look_at_text, prepared_task, splits_of
 from bertsmith.recipe.result import Planned

@@ -20,11 +20,11 @@ from typing import Any
 
 from bertsmith.checkpoint.locate import builtin_models
 from bertsmith.core.errors import CheckpointError, RecipeError
+from bertsmith.core.fields import Place, as_table, component, construct, converted, shown
+from bertsmith.core.literals import kind
 from bertsmith.core.registry import nearest
 from bertsmith.models.family import families
 from bertsmith.objectives.base import Objective, objectives
-from bertsmith.recipe.fields import Place, as_table, component, construct, converted, shown
-from bertsmith.recipe.literals import kind
 from bertsmith.recipe.places import Folders
 from bertsmith.recipe.source import overridden, read_text, read_toml
 from bertsmith.tasks.base import tasks

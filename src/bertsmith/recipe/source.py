@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bertsmith.core.errors import RecipeError
+from bertsmith.core.fields import shown
+from bertsmith.core.literals import kind
 from bertsmith.core.registry import nearest
-from bertsmith.recipe.fields import shown
-from bertsmith.recipe.literals import kind
 
 LARGEST = 2**20
 """Bytes of the longest recipe."""

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bertsmith.core.literals import key, literal
 from bertsmith.core.registry import Registry
 from bertsmith.objectives.base import Objective, objectives
-from bertsmith.recipe.literals import key, literal
 from bertsmith.recipe.schema import NewModel, Recipe, Stage
 from bertsmith.tasks.base import Task, tasks
 from bertsmith.tuning.base import tunings

@@ -18,8 +18,8 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bertsmith.core.errors import UnknownNameError
+from bertsmith.core.literals import kind, literal
 from bertsmith.core.registry import Registry, nearest
-from bertsmith.recipe.literals import kind, literal
 
 Made = TypeVar("Made")
 

@@ -1,0 +1,61 @@
+"""Which task a model folder does: it is written there, or can be told from the head."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bertsmith.checkpoint.folder import read_json
+from bertsmith.core.errors import CheckpointError
+from bertsmith.core.fields import Place, component
+from bertsmith.models.loading import Checkpoint
+from bertsmith.tasks import Task, tasks
+
+LONGEST = 512
+"""Tokens that are read of a text by a model from elsewhere, which does not say."""
+
+
+def task_of(checkpoint: Checkpoint, model: str, name: str | None = None) -> Task:
+    """The task of a fine-tuned model.
+
+    A folder of ours says it in `bertsmith.json`. Of a folder from elsewhere, the head and `problem_type` tell it.
+
+    Args:
+        checkpoint: The model, opened.
+        model: What the user called it, for messages.
+        name: Of the task; where it is None, the folder has to tell.
+
+    Raises:
+        CheckpointError: The folder tells of no task, its table cannot be used, or it has no trained head for it.
+    """
+    problems: list[str] = []
+    task: Task | None = component(tasks, _table(checkpoint, model, name), Place("task", problems))
+    if task is None:
+        raise CheckpointError(f"the task of {model} cannot be used", problems)
+    lacking = sorted(head for head in task.heads() if head not in checkpoint.stored_heads or head in checkpoint.fresh_heads)
+    if lacking:
+        raise CheckpointError(f"{model} has no trained head {' and '.join(lacking)} for the task {task.name!r} ({_trained(checkpoint)})")
+    return task
+
+
+def _table(checkpoint: Checkpoint, model: str, name: str | None) -> Mapping[str, Any]:
+    """The task as a recipe would write it."""
+    ours = {key: value for key, value in checkpoint.task.items() if key != "problem_type"}
+    if ours and name in {None, ours.get("name")}:
+        return ours
+    if "classification" not in checkpoint.stored_heads or not checkpoint.labels:
+        raise CheckpointError(
+            f"{model} was not fine-tuned for a task that is known here ({_trained(checkpoint)}). "
+            "Fine-tune it with `bertsmith run RECIPE.toml`, or name a model that was fine-tuned"
+        )
+    return {"name": name or _guessed(checkpoint), "labels": checkpoint.labels, "max_length": min(checkpoint.model.family.max_length, LONGEST)}
+
+
+def _guessed(checkpoint: Checkpoint) -> str:
+    assert checkpoint.folder is not None, "it was loaded from a folder"
+    problem = read_json(checkpoint.folder / "config.json").get("problem_type")
+    if problem == "regression" or len(checkpoint.labels) == 1:
+        return "regression"
+    return "multi_label" if problem == "multi_label_classification" else "single"
+
+
+def _trained(checkpoint: Checkpoint) -> str:
+    return f"trained heads: {', '.join(sorted(checkpoint.stored_heads)) or 'none'}"
