@@ -59,7 +59,7 @@ SIZES = {
     "minilm": Size(
         "MiniLM: all-MiniLM-L6-v2, 6×384, its published weights", {"short": 512, "long": 256}, {"short": 64, "long": 16}, (*NAMES, *FROM_TEXT)
     ),
-    "base": Size("BERT-base: 12×768, random weights", {"short": 256, "long": 64}, {"short": 16, "long": 4}, NAMES),
+    "base": Size("BERT-base: 12×768, random weights", {"short": 128, "long": 32}, {"short": 16, "long": 4}, NAMES),
 }
 
 

@@ -46,8 +46,8 @@ class Job:
 
 
 JOBS = {
-    "finetune": Job("Fine-tuning", "all-MiniLM-L6-v2 (6×384, its published weights), sentences of SST-2", 216, 4, 5e-5),
-    "mlm": Job("MLM pre-training", "BERT 4×256 from random weights, 21,128 tokens (vocabulary of bert-base-chinese), Chinese text", 60, 2, 5e-4),
+    "finetune": Job("Fine-tuning", "all-MiniLM-L6-v2 (6×384, its published weights), sentences of SST-2", 108, 4, 5e-5),
+    "mlm": Job("MLM pre-training", "BERT 4×256 from random weights, 21,128 tokens (vocabulary of bert-base-chinese), Chinese text", 40, 2, 5e-4),
 }
 
 
