@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pickle
+import shutil
 import stat
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from bertsmith.checkpoint import folder as folder_module
-from bertsmith.checkpoint.folder import read_json, read_weights, write_json, write_weights, written_whole
+from bertsmith.checkpoint.folder import put_in_order, read_json, read_weights, whole, write_json, write_weights, written_whole
 from bertsmith.core.errors import CheckpointError
 
 WEIGHTS = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(4)}
@@ -232,6 +233,22 @@ def assert_as_before(old: Path) -> None:
     assert (old / "kept.txt").read_text() == "kept"
 
 
+def kill_between_the_moves(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave what SIGKILL leaves after the old folder has moved aside and before the new one has moved in: nothing is mended, nothing removed."""
+    rename = Path.rename
+
+    def killing(self: Path, target: Path) -> Path:
+        if target == folder:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", killing)
+        patched.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt), written_whole(folder) as draft:
+            (draft / "new.txt").write_text("new")
+
+
 class TestWritingWhole:
     def test_the_folder_appears_when_it_is_complete(self, tmp_path: Path):
         with written_whole(tmp_path / "deep" / "model") as draft:
@@ -292,6 +309,36 @@ class TestWritingWhole:
         with pytest.raises(CheckpointError, match="Input/output error; nothing there was changed"), written_whole(old) as draft:
             (draft / "new.txt").write_text("new")
         assert_as_before(old)
+
+    def test_what_a_writer_leaves_that_is_killed_between_the_two_moves_is_found_and_put_back(self, old: Path, monkeypatch: pytest.MonkeyPatch):
+        kill_between_the_moves(old, monkeypatch)
+        assert not old.exists()
+        assert (whole(old) / "kept.txt").read_text() == "kept"
+        put_in_order(old)
+        assert_as_before(old)
+        assert whole(old) == old
+
+    def test_the_next_writer_puts_everything_in_order(self, old: Path, monkeypatch: pytest.MonkeyPatch):
+        kill_between_the_moves(old, monkeypatch)
+        with pytest.raises(KeyboardInterrupt), written_whole(old):
+            raise KeyboardInterrupt
+        assert_as_before(old)
+
+    def test_drafts_of_killed_writers_are_removed_and_those_of_other_folders_are_not(self, old: Path):
+        theirs = [f".{name}.{kind}-abc_1234" for name in ("model-2", "model.old", "model.new-abc_1234", "odel") for kind in ("new", "old")]
+        for name in (*theirs, ".model.new-abc_1234", ".model.old-abc_1234"):
+            (old.parent / name / "half").mkdir(parents=True)
+        with written_whole(old) as draft:
+            (draft / "new.txt").write_text("new")
+        assert sorted(path.name for path in old.parent.iterdir()) == sorted(["model", *theirs])
+
+    def test_of_two_old_folders_none_is_chosen_and_none_lost(self, tmp_path: Path):
+        for end in ("aaaaaaaa", "bbbbbbbb"):
+            (tmp_path / f".model.old-{end}" / "model").mkdir(parents=True)
+        put_in_order(tmp_path / "model")
+        with pytest.raises(KeyboardInterrupt), written_whole(tmp_path / "model"):
+            raise KeyboardInterrupt
+        assert len(list(tmp_path.glob(".model.old-*/model"))) == 2
 
     def test_a_file_is_not_overwritten_by_a_folder(self, tmp_path: Path):
         (tmp_path / "model").write_text("a letter")

@@ -30,6 +30,13 @@ def test_a_folder_is_taken_as_it_is(tmp_path: Path, hub: list[Any]):
     assert hub == []
 
 
+def test_a_folder_that_a_killed_writer_has_left_aside_is_found(tmp_path: Path, hub: list[Any]):
+    aside = tmp_path / ".model.old-abc_1234" / "model"
+    aside.mkdir(parents=True)
+    assert locate(str(tmp_path / "model")) == aside
+    assert hub == []
+
+
 def test_a_folder_of_the_users_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: list[Any]):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "model").mkdir()

@@ -221,6 +221,20 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_bits(world: Path, number: sig
     assert steps == list(range(1, 13))
 
 
+def test_a_run_that_is_killed_while_it_replaces_its_checkpoint_goes_on(world: Path):
+    with pytest.raises(InterruptedRunError):
+        run_stages(world, LONG, progress=stopped_at(5, signal.SIGINT))
+    stage = world / "out/stages/adapt"
+    (stage / ".checkpoint.old-abc_1234").mkdir()
+    (stage / "checkpoint").rename(stage / ".checkpoint.old-abc_1234/checkpoint")
+    (stage / ".checkpoint.new-abc_1234").mkdir()
+    with pytest.raises(RecipeError, match="was interrupted at step 5: go on with --resume"):
+        run_stages(world, LONG)
+    resumed = run_stages(world, LONG, resume=True)
+    assert resumed.stages[0].resumed_at == 5
+    assert not list(stage.glob(".*"))
+
+
 def test_an_unfinished_stage_is_neither_begun_anew_nor_gone_on_with_unasked(world: Path):
     with pytest.raises(InterruptedRunError):
         run_stages(world, LONG, progress=stopped_at(5, signal.SIGINT))

@@ -1,11 +1,13 @@
 """Reading and writing the files of a model folder: `config.json` and the weights, whole or in shards.
 
 Safetensors is what we write. Pickled `.bin` files are read with `weights_only=True`, which cannot run code. A folder is written beside its final
-place and moved there when it is complete, so that a half-written one is never found.
+place and moved there when it is complete, so that a half-written one is never found. Where an older one is replaced, it stands aside for a moment; a
+writer that is killed in that moment leaves it there, and there it is found.
 """
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import pickle
@@ -122,7 +124,8 @@ def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
 def written_whole(folder: Path) -> Generator[Path]:
     """A folder to write into, which takes its final name only when the block ends without an error.
 
-    An older folder of that name is replaced; where the block fails, it stays as it was.
+    An older folder of that name is replaced; where the block fails, it stays as it was. What a writer that was killed has left behind is put in order
+    first.
 
     Raises:
         CheckpointError: The disk is full, the place cannot be written, or a file has that name.
@@ -131,7 +134,8 @@ def written_whole(folder: Path) -> Generator[Path]:
         raise CheckpointError(f"cannot write {folder}: it is a file, and a model is a folder; give another name")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        put_in_order(folder)
+        draft = _aside(folder, "new")
     except OSError as error:
         raise CheckpointError(f"cannot write to {folder.parent}: {error.strerror}") from error
     try:
@@ -146,6 +150,32 @@ def written_whole(folder: Path) -> Generator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def whole(folder: Path) -> Path:
+    """Where the last whole version of a folder is: in its place or, where a writer was killed while it replaced it, beside it."""
+    if folder.exists():
+        return folder
+    found = [old / folder.name for old in _left_behind(folder, "old") if (old / folder.name).is_dir()]
+    return found[0] if len(found) == 1 else folder
+
+
+def put_in_order(folder: Path) -> None:
+    """Give the last whole version of a folder its name again, and remove what else killed writers have left of it. Nobody may be writing it."""
+    place = whole(folder)
+    if place != folder:
+        place.rename(folder)
+    for rest in [*_left_behind(folder, "new"), *(_left_behind(folder, "old") if folder.exists() else [])]:
+        shutil.rmtree(rest, ignore_errors=True)
+
+
+def _aside(folder: Path, kind: str) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f".{folder.name}.{kind}-", dir=folder.parent))
+
+
+def _left_behind(folder: Path, kind: str) -> list[Path]:
+    """What `_aside` has made: names end in eight characters of its choice."""
+    return sorted(folder.parent.glob(f".{glob.escape(folder.name)}.{kind}-{'[a-z0-9_]' * 8}"))
+
+
 def _sync(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
@@ -158,7 +188,7 @@ def _replace(draft: Path, folder: Path) -> None:
     if not folder.exists():
         draft.rename(folder)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+    old = _aside(folder, "old")
     folder.rename(old / folder.name)
     try:
         draft.rename(folder)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from bertsmith.checkpoint.folder import whole
 from bertsmith.core.errors import CheckpointError
 from bertsmith.core.registry import nearest
 
@@ -32,7 +33,7 @@ def locate(name: str) -> Path:
     """
     if name.startswith("builtin:"):
         return _builtin(name.removeprefix("builtin:"))
-    folder = Path(name).expanduser()
+    folder = whole(Path(name).expanduser())
     if name and folder.is_dir():
         return folder
     if name and folder.exists():

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import FrameType
 
 from bertsmith.core.errors import InterruptedRunError, RecipeError, UserError
+from bertsmith.core.fields import Place
 from bertsmith.core.progress import Progress, Silence
-from bertsmith.recipe.fields import Place
 from bertsmith.recipe.files import is_disk_full, link_folder, write_json, write_text
 from bertsmith.recipe.planning import Job, plan
 from bertsmith.recipe.preparing import prepared_text
@@ -68,6 +68,8 @@ def _run(recipe: Recipe, jobs: Sequence[Job], result: RunResult, progress: Progr
     out = result.folder
     if is_first():
         _begin(recipe, out)
+        for job in jobs:
+            job.folder.recover()
     stages: list[StageResult] = []
     with first_goes_first():
         jobs = _with_text(recipe, jobs, out, progress)

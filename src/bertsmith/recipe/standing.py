@@ -23,8 +23,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
+from bertsmith.checkpoint.folder import put_in_order, whole
 from bertsmith.core.errors import RecipeError
-from bertsmith.recipe.fields import shown
+from bertsmith.core.fields import shown
 from bertsmith.recipe.files import digest, read_json, write_json, write_text
 from bertsmith.recipe.result import StageResult
 from bertsmith.recipe.schema import Recipe, Stage
@@ -65,16 +66,26 @@ class StageFolder:
         """The folder of its model."""
         return self.path / "model"
 
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of its state while it runs."""
+        return self.path / "checkpoint"
+
     def standing(self, inputs: Mapping[str, Any], *, resume: bool) -> Standing:
         """What is to be done about a stage with these inputs."""
         key, result, before = digest(inputs), self._result(), read_json(self.path / "inputs.json")
-        if result is not None and result.key == key and (self.model / "config.json").is_file():
+        if result is not None and result.key == key and (whole(self.model) / "config.json").is_file():
             return Standing("cached", "already done with the same inputs", result)
         changes = "" if before is None else "; ".join(differences(before, inputs))
-        state = read_json(self.path / "checkpoint" / "state.json") if result is None else None
+        state = read_json(whole(self.checkpoint) / "state.json") if result is None else None
         if state is not None:
             return self._interrupted(f"was interrupted at step {state.get('step', 0)}", changes, resume=resume)
         return Standing("run", f"changed: {changes}" if changes else "not done yet")
+
+    def recover(self) -> None:
+        """Put back what a killed run was about to replace, and remove what it was writing."""
+        put_in_order(self.model)
+        put_in_order(self.checkpoint)
 
     def begin(self, stage: Stage, seed: int, inputs: Mapping[str, Any]) -> None:
         """Make the folder ready for a stage that begins: what an earlier, different one has left goes."""
@@ -90,7 +101,7 @@ class StageFolder:
     def finish(self, result: StageResult) -> None:
         """Mark the stage as done."""
         write_json(self.path / "result.json", result.to_dict())
-        shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
 
     def _result(self) -> StageResult | None:
         values = read_json(self.path / "result.json")
