@@ -20,6 +20,7 @@ from bertsmith.recipe import parse, read_recipe, to_toml
 from bertsmith.recipe import run as run_module
 from bertsmith.recipe import stage as stage_module
 from bertsmith.recipe.planning import OBJECTIVE_METRICS
+from bertsmith.report import write_report
 from tests.recipe.conftest import ADAPT, MATCH, TINY, Listener, changed, run_stages
 
 
@@ -56,6 +57,29 @@ def test_a_chain_adapts_then_learns_and_leaves_everything_behind(world: Path):
     assert last.labels == ("0", "1")
     assert last.task["name"] == "single"
     assert (result.model / "model.safetensors").samefile(out / "stages/match/model/model.safetensors")
+
+
+def test_every_prediction_on_the_test_data_is_left_as_it_was_measured(world: Path):
+    match = run_stages(world, changed(MATCH, **{"from": "base"})).stages[0]
+    file = world / "out/stages/match/predictions.jsonl"
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    rows = [row.split("\t") for row in (world / "test.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+    assert [(line["line"], line["gold"], line["text"]) for line in lines] == [(number, *row) for number, row in enumerate(rows, 2)]
+    assert sum(line["label"] == line["gold"] for line in lines) / 16 == match.metrics["test"]["accuracy"]
+    assert all(line["score"] == line["scores"][line["label"]] for line in lines)
+    page = write_report(world / "out").read_text(encoding="utf-8")
+    assert "The 16 predictions of the stage <b>match</b>" in page
+    file.unlink()
+    assert run_stages(world, changed(MATCH, **{"from": "base"})).stages[0].cached
+    assert "predictions of the stage" not in write_report(world / "out").read_text(encoding="utf-8")
+
+
+def test_predictions_of_other_tasks_have_the_label_as_it_stands_in_the_data(world: Path):
+    task = {"name": "regression", "max_length": 32}
+    run_stages(world, changed(MATCH, **{"from": "base", "task": task}))
+    [first, *_] = (world / "out/stages/match/predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(first).keys() == {"line", "text", "score", "gold"}
+    assert json.loads(first)["gold"] in {"0", "1"}
 
 
 def test_the_recipe_in_the_folder_of_a_stage_runs_that_stage_alone(world: Path):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
+from bertsmith.core.errors import RecipeError
 from bertsmith.core.progress import Progress, Silence
 from bertsmith.core.types import Example
-from bertsmith.data.readers import read
 from bertsmith.demo.comparing import System, constant, described, difference, subsets_of, verdict
 from bertsmith.demo.showing import show_recipe, show_result
 from bertsmith.inference.engine import Engine
@@ -24,7 +23,7 @@ from bertsmith.recipe.result import RunResult, StageResult
 from bertsmith.recipe.run import run as run_recipe
 from bertsmith.recipe.schema import Recipe, Stage, read_recipe
 from bertsmith.report import write_report
-from bertsmith.report.records import COMPARISON, PREDICTIONS
+from bertsmith.report.records import COMPARISON, Record, read_run
 from bertsmith.report.words import count, score
 from bertsmith.tasks.base import Task
 
@@ -85,12 +84,10 @@ def run(out: Path, progress: Progress | None = None, *, overrides: Sequence[str]
     base = read_recipe(RECIPE, overrides)
     show_recipe(RECIPE.read_text(encoding="utf-8"), seeds)
     done = run_recipe(seeded(base, seeds), out, resume=True, progress=listener)
-    measuring = time.monotonic()
     comparison = _compared(base, done, seeds)
     predicting = time.monotonic()
     comparison["predictions"] = _predictions(base.stages[-1], done.model, [Example({"text": text}) for text in NEW_SENTENCES])
-    now = time.monotonic()
-    comparison["steps"] = _steps(base, done, {"measure all models": predicting - measuring, "predict new sentences": now - predicting})
+    comparison["steps"] = _steps(base, done, time.monotonic() - predicting)
     write_text(out / "demo.toml", RECIPE.read_text(encoding="utf-8"))
     write_json(out / COMPARISON, comparison)
     result = DemoResult(folder=out, report=write_report(out), seconds=time.monotonic() - started, comparison=comparison)
@@ -120,14 +117,15 @@ def _names(stage: Stage, seeds: Sequence[int]) -> tuple[str, ...]:
 
 
 def _compared(recipe: Recipe, done: RunResult, seeds: Sequence[int]) -> dict[str, Any]:
-    """Predict the test data with every fine-tuned model, and hold the results against one another."""
+    """Hold what the fine-tuned models said of the test data against one another."""
     adapt, plain_stage, adapted_stage = recipe.stages
-    test = read(_files(plain_stage), needed=("text", "label")).examples
-    plain = _measured("Fine-tuned", "the built-in model as it comes", plain_stage, done, seeds, test)
-    adapted = _measured("Adapted, then fine-tuned", "after reading raw reviews", adapted_stage, done, seeds, test)
+    said = {stage.name: stage.predictions for stage in read_run(done.folder).stages}
+    plain = _measured("Fine-tuned", "the built-in model as it comes", _names(plain_stage, seeds), said)
+    adapted = _measured("Adapted, then fine-tuned", "after reading raw reviews", _names(adapted_stage, seeds), said)
+    test = said[plain.stages[0]]
     trained = _result(done, plain.stages[0]).data["train"]
-    baseline = constant(max(trained["labels"], key=lambda name: (trained["labels"][name], name)), [str(row["label"]) for row in test])
-    subsets = subsets_of([str(row["text"]) for row in test])
+    baseline = constant(max(trained["labels"], key=lambda name: (trained["labels"][name], name)), [row["gold"] for row in test])
+    subsets = subsets_of([row["text"] for row in test])
     gained = difference("fine-tuning over one answer for all", baseline, plain, subsets[0])
     worth = [difference("adapting over not adapting", plain, adapted, subset) for subset in subsets]
     return {
@@ -153,15 +151,10 @@ def _about(adapted: StageResult, labelled: int, seeds: int) -> str:
     )
 
 
-def _measured(title: str, about: str, stage: Stage, done: RunResult, seeds: Sequence[int], test: Sequence[Example]) -> System:
-    rows: list[list[float]] = []
-    for name in _names(stage, seeds):
-        folder = done.folder / "stages" / name
-        predictions = _predictions(stage, folder / "model", test)
-        lines = [{**line, "gold": str(row["label"])} for line, row in zip(predictions, test, strict=True)]
-        write_text(folder / PREDICTIONS, "".join(_json_line(line) for line in lines))
-        rows.append([float(line["label"] == line["gold"]) for line in lines])
-    return System(title, about, _names(stage, seeds), np.array(rows))
+def _measured(title: str, about: str, names: tuple[str, ...], said: Mapping[str, Sequence[Record]]) -> System:
+    if missing := [name for name in names if not said[name]]:
+        raise RecipeError("predictions of the test data are missing; delete the folders of these stages to run them again", missing)
+    return System(title, about, names, np.array([[float(line["label"] == line["gold"]) for line in said[name]] for name in names]))
 
 
 def _predictions(stage: Stage, model: Path, examples: Iterable[Example]) -> list[dict[str, Any]]:
@@ -169,10 +162,10 @@ def _predictions(stage: Stage, model: Path, examples: Iterable[Example]) -> list
     checkpoint = load(str(model))
     engine = Engine(checkpoint, replace(cast("Task", stage.objective), labels=checkpoint.labels))
     said = engine.predict(rows)
-    return [{"line": row.line, "text": str(row["text"]), **one} for row, one in zip(rows, said, strict=True)]
+    return [{"text": row["text"], **one} for row, one in zip(rows, said, strict=True)]
 
 
-def _steps(recipe: Recipe, done: RunResult, more: dict[str, float]) -> list[dict[str, Any]]:
+def _steps(recipe: Recipe, done: RunResult, predicting: float) -> list[dict[str, Any]]:
     """Seconds of every step, those of all seeds together."""
     steps: list[dict[str, Any]] = []
     for stage in recipe.stages:
@@ -180,18 +173,8 @@ def _steps(recipe: Recipe, done: RunResult, more: dict[str, float]) -> list[dict
         seconds = sum(sum(one.seconds.values()) for one in members)
         what = f"fine-tune {stage.name}, {count(len(members), 'seed')}" if isinstance(stage.objective, Task) else f"{stage.name} to raw text"
         steps.append({"name": what, "seconds": round(seconds, 2)})
-    return [*steps, *({"name": name, "seconds": round(seconds, 2)} for name, seconds in more.items())]
+    return [*steps, {"name": "predict new sentences", "seconds": round(predicting, 2)}]
 
 
 def _result(done: RunResult, name: str) -> StageResult:
     return next(stage for stage in done.stages if stage.name == name)
-
-
-def _files(stage: Stage) -> str | list[str]:
-    files = stage.data.test
-    assert files is not None, "the demo's recipe names test data"
-    return files if isinstance(files, str) else list(files)
-
-
-def _json_line(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False) + "\n"

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from bertsmith.core.errors import DataError, UserError
+from bertsmith.core.fields import Place
 from bertsmith.core.progress import Progress, followed
 from bertsmith.core.randomness import generator_at
 from bertsmith.core.types import Example, Features
@@ -24,7 +25,6 @@ from bertsmith.data.readers import read, read_texts
 from bertsmith.data.sources import find_sources
 from bertsmith.data.store import FeatureStore
 from bertsmith.objectives.base import Objective
-from bertsmith.recipe.fields import Place
 from bertsmith.recipe.files import is_disk_full
 from bertsmith.recipe.schema import Stage, StageData
 from bertsmith.recipe.starts import Start
@@ -47,6 +47,7 @@ class Prepared:
         rows: Features by split: "train", "valid", "test"; empty where they were not made.
         account: For the result: by split, what was read.
         notes: What the user should know of the data.
+        tested: The examples of the test data, where there are labels.
         seconds: That reading and encoding took.
     """
 
@@ -54,6 +55,7 @@ class Prepared:
     rows: dict[str, FeatureStore] = field(default_factory=dict[str, FeatureStore])
     account: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     notes: list[str] = field(default_factory=list[str])
+    tested: Sequence[Example] = ()
     seconds: float = 0.0
 
 
@@ -85,7 +87,12 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
     known = {split: data for split, data in sets.items() if data is not None}
     if isinstance(stage.data.valid, float):
         known["train"], known["valid"] = divided(train, stage.data.valid, seed)
-    made = Prepared(fitted, account={split: _account(data) for split, data in known.items()}, notes=[*_reading_notes(known), *_shared_texts(known)])
+    made = Prepared(
+        fitted,
+        account={split: _account(data) for split, data in known.items()},
+        notes=[*_reading_notes(known), *_shared_texts(known)],
+        tested=known["test"].examples if "test" in known else (),
+    )
     if start is None:
         return made
     for split, data in known.items():

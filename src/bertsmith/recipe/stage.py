@@ -17,6 +17,7 @@ from bertsmith.models.family import Model
 from bertsmith.models.loading import Checkpoint, save
 from bertsmith.objectives.base import Objective
 from bertsmith.recipe.planning import Job
+from bertsmith.recipe.predictions import write_predictions
 from bertsmith.recipe.preparing import Prepared
 from bertsmith.recipe.processes import is_first, meet, own_folder
 from bertsmith.recipe.result import StageResult, machine, peak_memory, versions
@@ -24,7 +25,7 @@ from bertsmith.recipe.schema import NewModel
 from bertsmith.recipe.starts import Start
 from bertsmith.recipe.writing import component_table
 from bertsmith.tasks.base import Task
-from bertsmith.train.evaluation import evaluate
+from bertsmith.train.evaluation import Evaluation, evaluate
 from bertsmith.train.loop import Training, TrainResult
 
 
@@ -101,14 +102,16 @@ def run_stage(job: Job, progress: Progress) -> StageResult:
     metrics: dict[str, dict[str, float | None]] = {}
     if _is_measured_before(prepared, checkpoint):
         with clock.phase("evaluate"):
-            metrics["before"] = _measured(checkpoint, prepared, "valid", job, notes)
+            metrics["before"] = {**_measured(checkpoint, prepared, "valid", job, notes).metrics}
     trained = _trained(job, prepared, checkpoint, notes)
     clock.seconds["train"] = round(trained.seconds, 3)
     with clock.phase("evaluate"):
-        metrics.update({split: _measured(checkpoint, prepared, split, job, notes) for split in ("valid", "test") if split in prepared.rows})
+        measured = {split: _measured(checkpoint, prepared, split, job, notes) for split in ("valid", "test") if split in prepared.rows}
+    metrics.update({split: {**found.metrics} for split, found in measured.items()})
     if is_first():
         with clock.phase("save"):
             save(_labelled(checkpoint, prepared.objective), job.folder.model)
+            _write_predictions(job, prepared, measured.get("test"))
     result = _result(job, prepared, checkpoint.model, trained, metrics, clock.seconds, notes.kept)
     if is_first():
         job.folder.finish(result)
@@ -156,12 +159,16 @@ def _is_measured_before(prepared: Prepared, checkpoint: Checkpoint) -> bool:
     return not isinstance(prepared.objective, Task) and "valid" in prepared.rows and not checkpoint.fresh_heads
 
 
-def _measured(checkpoint: Checkpoint, prepared: Prepared, split: str, job: Job, notes: Notes) -> dict[str, float | None]:
+def _measured(checkpoint: Checkpoint, prepared: Prepared, split: str, job: Job, notes: Notes) -> Evaluation:
     precision = resolve(job.stage.train.precision, checkpoint.model.device)
-    found = evaluate(
+    return evaluate(
         checkpoint.model, prepared.objective, prepared.rows[split], checkpoint.tokenizer, precision=precision, seed=job.seed, progress=notes
     )
-    return dict(found.metrics)
+
+
+def _write_predictions(job: Job, prepared: Prepared, tested: Evaluation | None) -> None:
+    if isinstance(prepared.objective, Task) and tested is not None and tested.scores is not None:
+        write_predictions(job.folder.path, prepared.objective, prepared.tested, tested.scores)
 
 
 def _trained(job: Job, prepared: Prepared, checkpoint: Checkpoint, notes: Notes) -> TrainResult:

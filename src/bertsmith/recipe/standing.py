@@ -6,6 +6,7 @@
     OUT/stages/NAME/recipe.toml   the stage, resolved
                     inputs.json   everything that its result depends on; their hash is its key
                     metrics.jsonl checkpoint/ (while it runs)  model/  adapter/
+                    predictions.jsonl   what was said of every test example
                     result.json   written last: where it is, the stage is done
 
 A stage whose key is that of its result is not run again. A checkpoint is hours of somebody's machine: it is gone on from or left alone, and never
@@ -27,6 +28,7 @@ from bertsmith.checkpoint.folder import put_in_order, whole
 from bertsmith.core.errors import RecipeError
 from bertsmith.core.fields import shown
 from bertsmith.recipe.files import digest, read_json, write_json, write_text
+from bertsmith.recipe.predictions import PREDICTIONS
 from bertsmith.recipe.result import StageResult
 from bertsmith.recipe.schema import Recipe, Stage
 from bertsmith.recipe.writing import stage_table, to_toml
@@ -89,7 +91,7 @@ class StageFolder:
 
     def begin(self, stage: Stage, seed: int, inputs: Mapping[str, Any]) -> None:
         """Make the folder ready for a stage that begins: what an earlier, different one has left goes."""
-        for name in ("result.json", "metrics.jsonl", "predictions.jsonl"):
+        for name in ("result.json", "metrics.jsonl", PREDICTIONS):
             (self.path / name).unlink(missing_ok=True)
         for name in ("model", "adapter", "checkpoint"):
             shutil.rmtree(self.path / name, ignore_errors=True)

@@ -6,7 +6,7 @@
         recipe.toml            the resolved recipe
         metrics.jsonl          a line a step, a line an evaluation, each with its stage
         comparison.json        optional: several stages held against one another
-        stages/NAME/predictions.jsonl   optional: what the model said of each test example, with the label that it should have said (`gold`)
+        stages/NAME/predictions.jsonl   where it has test data: what the model said of each example, and what it should have said (`gold`)
 """
 
 from __future__ import annotations
