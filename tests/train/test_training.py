@@ -274,6 +274,16 @@ def test_half_a_checkpoint_is_never_loaded(tokenizer, task, rows, tmp_path, monk
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+def test_a_checkpoint_that_was_just_being_replaced_is_found(tokenizer, task, rows, tmp_path):
+    """A kill between the two moves of a replacement: the old checkpoint stands aside, and nothing stands in its place."""
+    with pytest.raises(InterruptedRunError):
+        training(tiny_model(tokenizer), task, rows, tmp_path, progress=StopAt(4)).run()
+    aside = tmp_path / ".checkpoint.old-abcdefgh"
+    aside.mkdir()
+    (tmp_path / "checkpoint").rename(aside / "checkpoint")
+    assert training(tiny_model(tokenizer), task, rows, tmp_path).run(resume=True).resumed_at == 4
+
+
 def test_progress_hears_of_every_step(tokenizer, task, rows, tmp_path):
     class Counting(Silence):
         steps = 0

@@ -23,6 +23,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
+from bertsmith.checkpoint.folder import whole
 from bertsmith.core.errors import InterruptedRunError, RecipeError
 from bertsmith.core.precision import autocast, resolve
 from bertsmith.core.progress import Progress, Silence, work
@@ -147,8 +148,9 @@ class Training:
             RecipeError: The metric that weights are to be kept by is not measured.
             InterruptedRunError: Ctrl-C or SIGTERM; a checkpoint was written.
         """
-        if resume and (self.folder / "checkpoint" / "state.json").is_file():
-            self.state, self.best = read_state(self.folder / "checkpoint", self.model, self.optimiser)
+        checkpoint = whole(self.folder / "checkpoint")
+        if resume and (checkpoint / "state.json").is_file():
+            self.state, self.best = read_state(checkpoint, self.model, self.optimiser)
         resumed_at = self.state.step
         self._forget_lines_after(resumed_at)
         stopped = self._take_steps()
