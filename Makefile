@@ -31,7 +31,7 @@ demo: $(VENV)/.runtime
 	$(call step,demo,$(BIN)/bertsmith demo)
 
 test: $(VENV)/.development
-	$(call step,tests,$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS))
+	$(call step,tests,$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered $(ARGS))
 
 check: format lint types imports docs
 

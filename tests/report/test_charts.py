@@ -1,7 +1,7 @@
 import math
 from xml.etree import ElementTree as ET
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bertsmith.report.charts import HEIGHT, MOST_POINTS, WIDTH, Dots, Line, Scale, dot_chart, line_chart, smoothed, ticks
@@ -16,6 +16,7 @@ def points_of(chart: str) -> list[list[tuple[float, float]]]:
 
 
 @given(numbers, numbers)
+@example(0.0, 5e-324)
 def test_ticks_are_even_and_enclose_what_is_shown(one: float, other: float):
     low, high = min(one, other), max(one, other)
     marks = ticks(low, high)

@@ -129,7 +129,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
         >>> ticks(3, 3)
         [2.5, 2.75, 3.0, 3.25, 3.5]
     """
-    if high <= low:
+    if high - low < 1e-9:  # marks have ten decimals
         low, high = low - 0.5, high + 0.5
     rough = (high - low) / (most - 1)
     power = 10.0 ** math.floor(math.log10(rough))
