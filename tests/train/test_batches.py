@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertsmith.train.batches import epoch_batches, steps_after, total_steps, within_budget
+from bertsmith.train import batches
+from bertsmith.train.batches import epoch_batches, num_batches, steps_after, total_steps, within_budget
 from bertsmith.train.options import TrainOptions
 
 LENGTHS = st.lists(st.integers(1, 200), min_size=1, max_size=300).map(np.array)
@@ -56,3 +57,28 @@ def test_a_resumed_run_takes_the_steps_that_are_left(done):
 
 def test_steps_go_before_epochs():
     assert total_steps(np.arange(1, 31), TrainOptions(batch_size=5, steps=4), seed=0) == 4
+
+
+@given(LENGTHS, st.integers(1, 40), st.integers(0, 3))
+def test_batches_of_sequences_are_counted_without_making_them(lengths, size, epoch):
+    options = TrainOptions(batch_size=size)
+    assert num_batches(lengths, options, seed=1, epoch=epoch) == len(epoch_batches(lengths, options, seed=1, epoch=epoch))
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 5}, {"batch_tokens": 40}])
+@given(done=st.integers(0, 17))
+def test_whatever_is_done_the_rest_is_the_same(options, done):
+    lengths, options = np.arange(1, 31), TrainOptions(epochs=2.5, **options)
+    whole = [(step.number, step.epoch, step.rows.tolist(), step.last_of_epoch) for step in steps_after(0, lengths, options, seed=2)]
+    rest = [(step.number, step.epoch, step.rows.tolist(), step.last_of_epoch) for step in steps_after(done, lengths, options, seed=2)]
+    assert rest == whole[done:]
+
+
+def test_a_long_training_is_counted_and_resumed_without_putting_its_epochs_in_order(monkeypatch):
+    made = []
+    monkeypatch.setattr(batches, "epoch_batches", lambda *arguments: made.append(arguments[-1]) or epoch_batches(*arguments))
+    lengths, options = np.arange(1, 31), TrainOptions(batch_size=5, epochs=100_000)
+    assert total_steps(lengths, options, seed=2) == 600_000
+    step = next(steps_after(599_990, lengths, options, seed=2))
+    assert (step.number, step.epoch) == (599_991, 99_998)
+    assert made == [99_998]

@@ -12,6 +12,8 @@ from bertsmith.train.schedule import schedule
         ({"learning_rate": -1e-5}, "learning_rate is -1e-05"),
         ({"warmup_rate": 1.5}, "between 0 and 1"),
         ({"keep": "worst"}, "keep is 'worst'"),
+        ({"epochs": 1e9}, "epochs is 1,000,000,000.0; it must be at most 100,000"),
+        ({"steps": 10**10}, "steps is 10,000,000,000; it must be at most 1,000,000,000"),
         ({"clip": -1.0}, "must not be negative"),
     ],
 )

@@ -6,6 +6,7 @@ are looked for within pools of many batches, drawn at random, and the batches ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -82,20 +83,35 @@ def within_budget(rows: Indices, lengths: Indices, tokens: int) -> list[Indices]
     return [*runs, rows[start:]] if len(rows) else []
 
 
+def num_batches(lengths: Indices, options: TrainOptions, seed: int, epoch: int) -> int:
+    """How many batches an epoch has: the same number in every epoch for a size in sequences, one that depends on the order for a size in tokens.
+
+    Example:
+        >>> num_batches(np.array([5, 9, 5, 9, 5]), TrainOptions(batch_size=2), seed=1, epoch=0)
+        3
+    """
+    if options.batch_tokens:
+        return len(epoch_batches(lengths, options, seed, epoch))
+    return math.ceil(len(lengths) / (options.batch_size or DEFAULT_BATCH_SIZE))
+
+
 def total_steps(lengths: Indices, options: TrainOptions, seed: int) -> int:
     """How many updates a training has."""
     if options.steps is not None:
         return options.steps
     whole = int(options.epochs)
-    steps = sum(len(epoch_batches(lengths, options, seed, epoch)) for epoch in range(whole))
+    steps = sum(num_batches(lengths, options, seed, epoch) for epoch in range(whole))
     if part := options.epochs - whole:
-        steps += round(part * len(epoch_batches(lengths, options, seed, whole)))
+        steps += round(part * num_batches(lengths, options, seed, whole))
     return max(1, steps)
 
 
 def steps_after(done: int, lengths: Indices, options: TrainOptions, seed: int) -> Iterator[Step]:
     """All steps that are still to be taken, from the one after `done`; the same steps whether or not the run was interrupted."""
     total, number, epoch = total_steps(lengths, options, seed), 0, 0
+    if not options.batch_tokens:  # epochs that are over are all of one length, and need not be put in order again
+        epoch = done // num_batches(lengths, options, seed, 0)
+        number = epoch * num_batches(lengths, options, seed, 0)
     while number < total:
         batches = epoch_batches(lengths, options, seed, epoch)
         for place, rows in enumerate(batches[: total - number]):

@@ -34,7 +34,7 @@ from bertsmith.models.family import Model
 from bertsmith.objectives.base import Objective
 from bertsmith.tasks.base import Task
 from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.train.batches import Step, epoch_batches, steps_after, total_steps, within_budget
+from bertsmith.train.batches import Step, num_batches, steps_after, total_steps, within_budget
 from bertsmith.train.evaluation import evaluate
 from bertsmith.train.interruption import stop_requests
 from bertsmith.train.options import TrainOptions
@@ -160,7 +160,7 @@ class Training:
         self.model.eval()
         return TrainResult(
             steps=self.state.step,
-            epochs=round(self.state.step / len(epoch_batches(self.rows.lengths, self.options, self.seed, 0)), 3),
+            epochs=round(self.state.step / num_batches(self.rows.lengths, self.options, self.seed, 0), 3),
             seconds=self.state.seconds,
             tokens=self.state.tokens,
             precision=self.precision,

@@ -7,6 +7,9 @@ from typing import Literal
 
 DEFAULT_BATCH_SIZE = 32
 
+LONGEST = {"epochs": 100_000, "steps": 1_000_000_000}
+"""No training is longer; what is, is a slip of the pen."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
@@ -52,14 +55,21 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_tokens is not None:
             raise ValueError("batch_size and batch_tokens are both given; a batch has one size: leave one of them out")
-        for name in ("epochs", "steps", "batch_size", "batch_tokens", "pass_tokens", "learning_rate", "evaluate_every", "patience"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} is {value}; it must be greater than 0")
-        for name in ("weight_decay", "clip", "checkpoint_every"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+        self._check_ranges()
         if not 0 <= self.warmup_rate <= 1:
             raise ValueError(f"warmup_rate is {self.warmup_rate}; it is a share of the steps, between 0 and 1")
         if self.keep not in {"last", "best"} and not self.keep.startswith("best:"):
             raise ValueError(f'keep is {self.keep!r}; it must be "last", "best" or "best:METRIC"')
+
+    def _check_ranges(self) -> None:
+        for name in ("epochs", "steps", "batch_size", "batch_tokens", "pass_tokens", "learning_rate", "evaluate_every", "patience"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} is {value}; it must be greater than 0")
+        for name, limit in LONGEST.items():
+            value = getattr(self, name)
+            if value is not None and value > limit:
+                raise ValueError(f"{name} is {value:,}; it must be at most {limit:,}")
+        for name in ("weight_decay", "clip", "checkpoint_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
