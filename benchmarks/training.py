@@ -1,6 +1,6 @@
 """The race of trainings: fine-tuning on real lengths, and masked-language-model pre-training, against the Trainer of `transformers`.
 
-    python -m benchmarks.training                    three repetitions of everything; about 40 minutes on two cores
+    python -m benchmarks.training                    three repetitions of everything; about 25 minutes on two cores
     python -m benchmarks.training --quick            a few updates of each, to see that it works
 
 Three sides take the same number of updates over the very same sequences, from the same weights, with the same hyper-parameters: bertsmith, the
