@@ -132,6 +132,8 @@ def test_an_interruption_is_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 def test_a_full_disk_is_said_plainly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     assert status_of(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "out.jsonl")) == 2
     assert capsys.readouterr().err == "error: No space left on device: out.jsonl\n"
+    assert status_of(monkeypatch, NotADirectoryError(errno.ENOTDIR, "Not a directory", "a.tsv/x")) == 2
+    assert capsys.readouterr().err == "error: Not a directory: a.tsv/x\n"
     assert status_of(monkeypatch, FileNotFoundError(errno.ENOENT, "No such file", "ours")) == 1
 
 

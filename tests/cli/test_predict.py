@@ -2,18 +2,21 @@
 
 import itertools
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from bertsmith.cli.inputs import input_rows
+from bertsmith.cli.inputs import input_sources
 from bertsmith.cli.predicting import Account, predicted
 from bertsmith.core.progress import Silence
 from bertsmith.core.types import Example
 from bertsmith.data import readers
 from bertsmith.data.dataset import Problem
+from bertsmith.data.readers import stream
 from bertsmith.models import load
 from tests.cli.conftest import Cli
 
@@ -144,7 +147,7 @@ def test_rows_are_read_as_they_are_asked_for(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(readers, "SAMPLE", 2)
     file = tmp_path / "a.txt"
     file.write_text("很好\n不好\n真好\n", encoding="utf-8")
-    rows = input_rows(str(file), columns={}, format_name=None, needed=["text"])
+    rows = stream(input_sources(str(file)))
     first = next(rows)
     assert isinstance(first, Example)
     assert first["text"] == "很好"
@@ -174,21 +177,64 @@ def test_several_files_of_a_pattern(cli: Cli, models: Path, tmp_path: Path):
         ("single", ["-"], "standard input is empty"),
         ("pretrained", ["DATA"], "was not fine-tuned for a task that is known here (trained heads: mlm)"),
         ("nowhere", ["DATA"], "no folder"),
+        ("nowhere", ["nope.txt"], "there is no file nope.txt"),
+        ("single", ["DATA", "--output", "DATA"], "is the input itself"),
+        ("single", ["DATA", "--output", "DATA/out.jsonl"], "Not a directory"),
+        ("single", ["DATA", "--output", "x" * 300], "File name too long"),
+        ("single", ["--text", "很好", "--text-pair", "好"], "the task 'single' reads one text: leave --text-pair out"),
+        ("pair", ["DATA", "--text-pair", "好"], "--text-pair goes with --text"),
     ],
 )
 def test_mistakes(cli: Cli, models: Path, tmp_path: Path, model: str, arguments: list[str], message: str):
     data = tmp_path / "data.jsonl"
     data.write_text('{"text": "很好"}\n', encoding="utf-8")
-    ran = cli("predict", f"{models / model}", *(str(data) if argument == "DATA" else argument for argument in arguments))
+    ran = cli("predict", f"{models / model}", *(argument.replace("DATA", str(data)) for argument in arguments))
     assert (ran.status, ran.out) == (2, "")
     assert ran.err.startswith("error: ")
     assert message in ran.err
+    assert data.read_text(encoding="utf-8") == '{"text": "很好"}\n'
+
+
+@pytest.mark.parametrize("content", ["a\tb\n1\t2\n", '{"other": "x"}\n'])
+def test_an_output_stays_as_it_was_where_a_command_fails(cli: Cli, models: Path, tmp_path: Path, content: str):
+    data, output = tmp_path / "data.txt", tmp_path / "out.jsonl"
+    data.write_text(content, encoding="utf-8")
+    output.write_text("precious", encoding="utf-8")
+    assert cli("predict", models / "single", data, "--output", output, "--format", "jsonl", "--column", "text=x").status == 2
+    assert output.read_text(encoding="utf-8") == "precious"
+    assert {file.name for file in tmp_path.iterdir()} == {"data.txt", "out.jsonl"}
+
+
+def test_an_output_may_be_a_link_or_a_pipe(cli: Cli, models: Path, tmp_path: Path):
+    link, pipe = tmp_path / "link.jsonl", tmp_path / "pipe"
+    link.symlink_to("real.jsonl")
+    assert cli("predict", models / "single", "--text", "很好", "--output", link).status == 0
+    assert link.is_symlink()
+    assert json.loads((tmp_path / "real.jsonl").read_text(encoding="utf-8"))["text"] == "很好"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit(pipe.read_text, encoding="utf-8")
+        assert cli("predict", models / "single", "--text", "很好", "--output", pipe).status == 0
+    assert json.loads(read.result())["text"] == "很好"
+    assert cli("predict", models / "single", "--text", "很好", "--output", "/dev/null").status == 0
+
+
+def test_an_array_says_that_its_rows_are_not_lines(cli: Cli, models: Path, tmp_path: Path):
+    data, output = tmp_path / "data.txt", tmp_path / "vectors.npy"
+    data.write_text("\n很好\n\n不好\n", encoding="utf-8")
+    ran = cli("embed", models / "bare", data, "--output", output)
+    assert ran.status == 0
+    assert ran.err.startswith(f"written: {output}, 2 vectors; 2 lines of the input have none (blank, unreadable, or a header)")
 
 
 def test_an_output_that_cannot_be_written_is_found_out_before_the_work(cli: Cli, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     data = tmp_path / "data.txt"
     data.write_text("很好\n", encoding="utf-8")
     assert cli("embed", models / "bare", data, "--output", "vectors.txt").status == 2
+    for output, reason in (("nowhere/v.npy", "No such file or directory"), ("data.txt/v.npy", "Not a directory")):
+        for command in (["embed", "./no-model", data], ["inspect", "./no-model", "好", "--embedding", "sum"]):
+            ran = cli(*command, "--output", tmp_path / output)
+            assert (ran.status, ran.err) == (2, f"error: cannot write {tmp_path / output}: {reason}\n")
     assert cli("predict", models / "single", data, "--output", tmp_path).status == 2
 
 
@@ -216,7 +262,7 @@ def test_embeddings_as_lines_and_as_an_array(cli: Cli, models: Path, tmp_path: P
     data, output = tmp_path / "data.txt", tmp_path / "vectors.npy"
     data.write_text("\n".join(TEXTS), encoding="utf-8")
     ran = cli("embed", models / "bare", data, "--output", output)
-    assert (ran.status, ran.out) == (0, "")
+    assert (ran.status, ran.out, ran.err) == (0, "", f"written: {output}, 3 vectors\n")
     saved = np.load(output)
     assert (saved.shape, saved.dtype) == ((3, 16), np.float32)
     lines = cli("embed", models / "bare", data).lines
@@ -238,5 +284,5 @@ def test_vectors_are_the_means_of_the_last_states(cli: Cli, models: Path):
 def test_problems_are_not_examples(tmp_path: Path):
     file = tmp_path / "a.jsonl"
     file.write_text('{"text": "很好"}\n{"text": " "}\n', encoding="utf-8")
-    kinds = [type(row) for row in input_rows(str(file), columns={}, format_name=None, needed=["text"])]
+    kinds = [type(row) for row in stream(input_sources(str(file)))]
     assert kinds == [Example, Problem]

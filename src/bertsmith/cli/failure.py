@@ -24,8 +24,10 @@ MISTAKE, FAILURE, UNREAD = 2, 1, 141
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """The class of everything that is wrong with a command line; where it lives differs between releases of typer."""
 
-SURROUNDINGS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE})
-"""The operating system's refusals that have nothing to do with us: the disk is full, the place is not ours."""
+SURROUNDINGS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+)
+"""The operating system's refusals that have nothing to do with us: the disk is full, the place is not ours, or there can be no such place."""
 
 
 def report(error: BaseException, arguments: Sequence[str]) -> int:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bertsmith.cli.output import STANDARD
-from bertsmith.core.types import Example
-from bertsmith.data.dataset import Problem
-from bertsmith.data.readers import stream
+from bertsmith.core.errors import RecipeError
 from bertsmith.data.sources import Source, find_sources
 
 STANDARD_INPUT = "standard input"
@@ -20,20 +18,24 @@ STANDARD_INPUT = "standard input"
 BUFFER = 1 << 16
 
 
-def input_rows(name: str, *, columns: Mapping[str, str], format_name: str | None, needed: Sequence[str]) -> Iterator[Example | Problem]:
-    """Rows of a file, a pattern or standard input, as they are read; every bad line in its place.
+def input_sources(name: str, output: str | Path | None = None) -> list[Source]:
+    """A file, the files of a pattern, or standard input; looked for before a model is opened.
 
     Args:
         name: As the user wrote it; '-' is standard input.
-        columns: Which column is which, where the user says so.
-        format_name: Of the input; recognised where it is None.
-        needed: Columns that every row must have, as text.
+        output: Where the results will go.
 
     Raises:
-        DataError: The file cannot be read at all, or a column is not there.
+        DataError: There is no such file.
+        RecipeError: The results would take its place.
     """
-    sources = [StandardInput(STANDARD_INPUT)] if name == STANDARD else find_sources(name)
-    return stream(sources, columns=columns, format=format_name, needed=needed)
+    if name == STANDARD:
+        return [StandardInput(STANDARD_INPUT)]
+    sources = find_sources(name)
+    target = Path(output or STANDARD).expanduser()
+    if any(source.path and target.exists() and target.samefile(source.path) for source in sources):
+        raise RecipeError(f"--output {output} is the input itself; name another file")
+    return sources
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from bertsmith.core.errors import RecipeError
 from bertsmith.core.strict_json import strict
 
 STANDARD = "-"
 """The name of standard input and of standard output."""
+
+DEVICES = (Path("/dev"), Path("/dev/fd"))
+"""Folders whose files are not files, even where standard output, which is among them, has been sent to one."""
 
 
 @runtime_checkable
@@ -52,7 +57,7 @@ def say(message: str) -> None:
 
 @contextmanager
 def opened_output(name: str) -> Generator[Writer]:
-    """Standard output for '-', else a file.
+    """Standard output for '-', else a file, which appears when it is complete; what was there before stays where the work fails.
 
     Raises:
         RecipeError: The file cannot be written.
@@ -60,8 +65,26 @@ def opened_output(name: str) -> Generator[Writer]:
     if name == STANDARD:
         yield sys.stdout
         return
-    with writable(name).open("w", encoding="utf-8") as file:
-        yield file
+    file = writable(name)
+    with (
+        file.open("wb") if _is_device(file) else drafted(file) as opened,
+        io.TextIOWrapper(opened, encoding="utf-8", errors="backslashreplace") as text,
+    ):
+        yield text
+
+
+@contextmanager
+def drafted(file: Path) -> Generator[BinaryIO]:
+    """A draft beside a file, which takes its place when the work is done, and is gone where it fails."""
+    draft = _draft_of(file)
+    opened = draft.open("wb")
+    try:
+        with opened:
+            yield opened
+        draft.replace(os.path.realpath(file))  # a link stays a link
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def writable(name: str) -> Path:
@@ -72,7 +95,21 @@ def writable(name: str) -> Path:
     """
     file = Path(name).expanduser()
     try:
-        with file.open("ab"):
-            return file
+        if not _is_device(file):
+            if file.exists():
+                file.open("ab").close()
+            _draft_of(file).open("wb").close()
+            _draft_of(file).unlink()
     except OSError as error:
         raise RecipeError(f"cannot write {name}: {error.strerror}") from error
+    return file
+
+
+def _draft_of(file: Path) -> Path:
+    target = Path(os.path.realpath(file))
+    return target.with_name(f".{target.name}.part")
+
+
+def _is_device(file: Path) -> bool:
+    """Whether it is written as it comes: a terminal, a pipe, whatever stands for standard output."""
+    return file.parent in DEVICES or (file.exists() and not file.is_file() and not file.is_dir())

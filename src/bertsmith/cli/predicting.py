@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
-from bertsmith.cli.inputs import STANDARD_INPUT, input_rows
+from bertsmith.cli.inputs import STANDARD_INPUT
 from bertsmith.cli.output import Writer, json_line
 from bertsmith.cli.truncation import count_truncated
 from bertsmith.cli.vectors import Matrix, Vector
@@ -13,6 +13,8 @@ from bertsmith.core.errors import DataError
 from bertsmith.core.progress import Progress, followed
 from bertsmith.core.types import Example, Features
 from bertsmith.data.dataset import Problem
+from bertsmith.data.readers import stream
+from bertsmith.data.sources import Source
 from bertsmith.inference.engine import CHUNK, Engine
 from bertsmith.tasks import Prediction, Task
 
@@ -26,16 +28,18 @@ ECHOED = ("id", "idx", "index", "qid", "guid", "text", "text_pair")
 
 
 def rows_to_predict(
-    task: Task, source: str | None, text: str | None, text_pair: str | None, *, columns: Mapping[str, str], format_name: str | None
+    task: Task, sources: Sequence[Source], text: str | None, text_pair: str | None, *, columns: Mapping[str, str], format_name: str | None
 ) -> Iterator[Example | Problem]:
-    """The rows of an input, or the one text that was given.
+    """The rows of an input, or the one text that was given where there is no input.
 
     Raises:
-        DataError: The input cannot be read, or the one text lacks its second.
+        DataError: The input cannot be read, or the one text lacks its second, or has one that nobody reads.
     """
     needed = [column for column in task.columns if column != "label"]
-    if source is not None:
-        return input_rows(source, columns=columns, format_name=format_name, needed=needed)
+    if sources:
+        return stream(sources, columns=columns, format=format_name, needed=needed)
+    if text_pair is not None and "text_pair" not in (*task.columns, *task.optional_columns):
+        raise DataError(f"the task {task.name!r} reads one text: leave --text-pair out")
     values = {name: value for name, value in (("text", text), ("text_pair", text_pair)) if value is not None}
     missing = [column for column in needed if not values.get(column, "").strip()]
     if missing:
@@ -87,7 +91,7 @@ def good_rows(rows: Iterable[Example | Problem], problems: list[Problem]) -> Ite
     """The rows that could be read; the others go to `problems`.
 
     Raises:
-        DataError: There are a thousand of the others, and they are in the majority: the input is not what it is taken for.
+        DataError: There are only others, or a thousand of them and in the majority: the input is not what it is taken for.
     """
     good = 0
     for row in rows:
@@ -98,6 +102,8 @@ def good_rows(rows: Iterable[Example | Problem], problems: list[Problem]) -> Ite
         problems.append(row)
         if len(problems) >= MANY_PROBLEMS and len(problems) > good:
             refuse_bad_lines(problems, good)
+    if not good:
+        refuse_bad_lines(problems, good)
 
 
 def write_lines(results: Iterable[tuple[Example, Mapping[str, Any]]], source: str | None, file: Writer) -> int:
@@ -124,6 +130,23 @@ def echo(example: Example, source: str | None) -> dict[str, Any]:
     file = {"file": example.file} if example.file not in {source, STANDARD_INPUT, ""} else {}
     line = {"line": example.line} if example.line else {}
     return {**file, **line, **{name: example[name] for name in ECHOED if name in example.values}}
+
+
+def lines_left_out(examples: Iterable[Example]) -> str:
+    """Says how many lines before the last example are no example, if there are any: from there on, rows are not lines.
+
+    Example:
+        >>> lines_left_out([Example({"text": "很好"}, "new.txt", 1), Example({"text": "不好"}, "new.txt", 4)])
+        '; 2 lines of the input have none (blank, unreadable, or a header), so rows of the array are not lines of the input'
+    """
+    last, count = dict[str, int](), 0
+    for example in examples:
+        last[example.file], count = example.line, count + 1
+    others = sum(last.values()) - count
+    if others <= 0:
+        return ""
+    lines = "1 line of the input has none" if others == 1 else f"{others:,} lines of the input have none"
+    return f"; {lines} (blank, unreadable, or a header), so rows of the array are not lines of the input"
 
 
 def refuse_bad_lines(problems: list[Problem], count: int) -> None:

@@ -6,20 +6,22 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from bertsmith.cli.output import drafted, writable
 from bertsmith.core.errors import RecipeError
 
 Vector = Float[np.ndarray, " hidden"]
 Matrix = Float[np.ndarray, "rows hidden"]
 
 
-def check_array_name(file: Path) -> None:
+def check_array_file(file: Path) -> None:
     """Before the work is done whose result it is to hold.
 
     Raises:
-        RecipeError: It is not called .npy.
+        RecipeError: It is not called .npy, or cannot be written.
     """
     if file.suffix != ".npy":
         raise RecipeError(f"{file}: vectors are written as .npy; name a file that ends in it")
+    writable(str(file))
 
 
 def write_array(file: Path, vectors: Sequence[Vector] | Matrix) -> None:
@@ -28,12 +30,8 @@ def write_array(file: Path, vectors: Sequence[Vector] | Matrix) -> None:
     Raises:
         RecipeError: It cannot be written.
     """
-    draft = file.with_name(f".{file.name}.part")
     try:
-        with draft.open("wb") as opened:
+        with drafted(file) as opened:
             np.save(opened, np.asarray(vectors, np.float32), allow_pickle=False)
-        draft.replace(file)
     except OSError as error:
         raise RecipeError(f"cannot write {file}: {error.strerror}") from error
-    finally:
-        draft.unlink(missing_ok=True)

@@ -70,12 +70,12 @@ def inspect(
 
 
 def _check(text: str, text_pair: str | None, embedding: str | None, output: Path | None) -> None:
-    from bertsmith.cli.vectors import check_array_name
+    from bertsmith.cli.vectors import check_array_file
 
     if output is not None:
-        check_array_name(output)
         if embedding is None:
             raise RecipeError("--output is for vectors; say which with --embedding, for instance --embedding sum")
+        check_array_file(output)
     for part in (text, text_pair or ""):
         try:
             part.encode()

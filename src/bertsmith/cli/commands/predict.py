@@ -33,6 +33,7 @@ def predict(
     Every row gives one line of JSON, with the row's line number, its id and its texts. Lines that cannot be read do not stop the others and are
     listed at the end; the exit status is then 2.
     """
+    from bertsmith.cli.inputs import input_sources
     from bertsmith.cli.opening import opened_for_use
     from bertsmith.cli.output import STANDARD, opened_output
     from bertsmith.cli.predicting import Account, predicted, refuse_bad_lines, rows_to_predict, write_lines
@@ -42,9 +43,12 @@ def predict(
 
     if (source is None) == (text is None):
         raise RecipeError("name an INPUT (a file, or '-' for standard input) or give one --text TEXT")
+    if source is not None and text_pair is not None:
+        raise RecipeError("--text-pair goes with --text; an INPUT has its second texts in a column")
+    sources = [] if source is None else input_sources(source, output)
     checkpoint, found_task = opened_for_use(model, task)
     engine = Engine(checkpoint, found_task, precision=precision)
-    rows = rows_to_predict(found_task, source, text, text_pair, columns=column_names(columns), format_name=format_name)
+    rows = rows_to_predict(found_task, sources, text, text_pair, columns=column_names(columns), format_name=format_name)
     account = Account()
     with opened_output(output) as file, terminal_progress(bars=output != STANDARD or not sys.stdout.isatty()) as progress:
         count = write_lines(predicted(engine, rows, account, progress), source, file)
