@@ -39,6 +39,8 @@ def run(
         with terminal_progress() as progress:
             result = run_recipe(parsed, folder, resume=resume, dry_run=dry_run, progress=progress)
     except (KeyboardInterrupt, InterruptedRunError) as error:
+        if dry_run:
+            raise
         again = ["bertsmith", "run", str(recipe), *(part for one in overrides or [] for part in ("--set", one)), "--out", str(folder), "--resume"]
         raise InterruptedRunError(f"{str(error) or 'interrupted'}\nGo on with: {shlex.join(again)}") from error
     console = text_console(stderr=True)
