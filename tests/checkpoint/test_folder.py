@@ -348,5 +348,8 @@ class TestWritingWhole:
 
     def test_a_place_that_cannot_be_written_is_named(self, tmp_path: Path):
         (tmp_path / "file").write_text("x")
-        with pytest.raises(CheckpointError, match=r"cannot write to .*file"), written_whole(tmp_path / "file" / "model"):
+        with pytest.raises(CheckpointError, match=r"cannot write .*: .*/file is a file"), written_whole(tmp_path / "file" / "model"):
+            pytest.fail("the block must not run")
+        (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+        with pytest.raises(CheckpointError, match=r"cannot write to .*/dangling: "), written_whole(tmp_path / "dangling" / "model"):
             pytest.fail("the block must not run")

@@ -206,6 +206,11 @@ def test_folders_that_are_not_this_run_s(world: Path):
         run_stages(world, ADAPT, out="full")
     with pytest.raises(RecipeError, match="is a file; name a folder"):
         run_stages(world, ADAPT, out="raw.txt")
+    with pytest.raises(RecipeError, match=r"/raw\.txt is a file; name a folder"):
+        run_stages(world, ADAPT, out="raw.txt/deep/out")
+    (world / "dangling").symlink_to(world / "nowhere")
+    with pytest.raises(RecipeError, match=r"cannot write .*/dangling/out: .*; name another folder with --out"):
+        run_stages(world, ADAPT, out="dangling/out")
     assert [file.name for file in (world / "full").iterdir()] == ["thesis.txt"]
 
 
@@ -334,6 +339,15 @@ def test_ctrl_c_outside_training_is_told_plainly(world: Path, monkeypatch: pytes
         run_stages(world, ADAPT)
     monkeypatch.undo()
     assert run_stages(world, ADAPT, resume=True).stages[0].steps == 4
+
+
+def test_of_a_dry_run_that_is_interrupted_nothing_is_said_to_be_kept(world: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "plan", interrupted)
+    with pytest.raises(InterruptedRunError, match=r"^interrupted$"):
+        run_stages(world, ADAPT, dry_run=True)
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

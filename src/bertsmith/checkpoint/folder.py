@@ -120,6 +120,11 @@ def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
     save_file(contiguous, folder / WEIGHTS, metadata={"format": "pt"})
 
 
+def file_in_the_way(folder: Path) -> Path | None:
+    """What has the name of a folder, or of one that it lies in, and is none; None where a folder can be made."""
+    return next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
+
+
 @contextmanager
 def written_whole(folder: Path) -> Generator[Path]:
     """A folder to write into, which takes its final name only when the block ends without an error.
@@ -130,8 +135,9 @@ def written_whole(folder: Path) -> Generator[Path]:
     Raises:
         CheckpointError: The disk is full, the place cannot be written, or a file has that name.
     """
-    if folder.exists() and not folder.is_dir():
-        raise CheckpointError(f"cannot write {folder}: it is a file, and a model is a folder; give another name")
+    if blocking := file_in_the_way(folder):
+        found = "it" if blocking == folder else str(blocking)
+        raise CheckpointError(f"cannot write {folder}: {found} is a file, and a model is a folder; give another name")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         put_in_order(folder)

@@ -47,11 +47,11 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, dry_run: bool = Fals
     Raises:
         RecipeError: Something is wrong with the recipe, its data or the folder; lists everything.
         CheckpointError: A model cannot be read.
-        InterruptedRunError: Stopped from outside; what was done is kept and can be gone on with.
+        InterruptedRunError: Stopped from outside; what was done is kept and can be gone on with (of a dry run there is nothing to keep).
     """
     listener = progress if progress is not None and is_first() else Silence()
     check_folder(out, [stage.name for stage in recipe.stages])
-    with _told_plainly(out):
+    with _told_plainly(out, keeps=not dry_run):
         jobs = plan(recipe, out, resume=resume, fetch=not dry_run, progress=listener)
         planned = tuple(job.planned() for job in jobs)
         if dry_run:
@@ -132,13 +132,13 @@ def _data_notes(jobs: Sequence[Job]) -> tuple[str, ...]:
 
 
 @contextmanager
-def _told_plainly(out: Path) -> Generator[None]:
-    """A full disk and a wish to stop are said as what they are, with the way on."""
+def _told_plainly(out: Path, *, keeps: bool) -> Generator[None]:
+    """A full disk and a wish to stop are said as what they are, with the way on; a run that `keeps` nothing has none."""
     try:
         with _stopped_by_terminate():
             yield
     except KeyboardInterrupt:
-        raise InterruptedRunError(f"stopped; what was done is kept in {out}: go on with --resume") from None
+        raise InterruptedRunError(f"stopped; what was done is kept in {out}: go on with --resume" if keeps else "interrupted") from None
     except OSError as error:
         if is_disk_full(error):
             raise _full_disk(out) from error

@@ -24,7 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-from bertsmith.checkpoint.folder import put_in_order, whole
+from bertsmith.checkpoint.folder import file_in_the_way, put_in_order, whole
 from bertsmith.core.errors import RecipeError
 from bertsmith.core.fields import shown
 from bertsmith.recipe.files import digest, read_json, write_json, write_text
@@ -157,8 +157,8 @@ def check_folder(out: Path, names: Sequence[str]) -> None:
     Raises:
         RecipeError: It is a file, holds something else, or the run of another recipe.
     """
-    if out.exists() and not out.is_dir():
-        raise RecipeError(f"{out} is a file; name a folder with --out")
+    if blocking := file_in_the_way(out):
+        raise RecipeError(f"{blocking} is a file; name a folder with --out")
     found = sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) if out.is_dir() else []
     if not found:
         return
@@ -174,9 +174,12 @@ def held(out: Path) -> Generator[None]:
     """A run's folder, for one run at a time.
 
     Raises:
-        RecipeError: Another run is working in it.
+        RecipeError: Another run is working in it, or it cannot be made.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError(f"cannot write {out}: {error.strerror}; name another folder with --out") from error
     with (out / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
