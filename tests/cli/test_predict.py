@@ -114,10 +114,18 @@ def test_a_row_of_a_pair_without_its_second_text_is_a_bad_line(cli: Cli, models:
     assert "pairs.jsonl:2: no column 'text_pair'" in ran.err
 
 
-def test_half_a_surrogate_goes_through(cli: Cli, models: Path):
-    ran = cli("predict", models / "single", "-", stdin='{"text": "\\ud83d 好"}\n')
-    assert ran.status == 0
-    assert ran.json["text"] == "\ud83d 好"
+def test_what_training_would_refuse_is_not_predicted(cli: Cli, models: Path):
+    ran = cli("predict", models / "single", "-", stdin='{"text": "\\ud83d 好"}\n{"text": "\\u0000"}\n{"text": "好"}\n')
+    assert (ran.status, [line["line"] for line in ran.lines]) == (2, [3])
+    assert "standard input:1: text holds half a surrogate pair" in ran.err
+    assert "standard input:2: text holds a NUL character" in ran.err
+    assert "--text holds half a surrogate pair" in cli("predict", models / "single", "--text", "\ud83d").err
+
+
+def test_an_id_that_is_not_utf_8_is_written_as_it_came(cli: Cli, models: Path, tmp_path: Path):
+    output = tmp_path / "out.jsonl"
+    assert cli("predict", models / "single", "-", "--output", output, stdin='{"text": "好", "id": "\\ud83d"}\n').status == 0
+    assert json.loads(output.read_text(encoding="utf-8"))["id"] == "\ud83d"
 
 
 class Endless:
@@ -166,6 +174,8 @@ def test_several_files_of_a_pattern(cli: Cli, models: Path, tmp_path: Path):
     [
         ("single", ["nope.txt"], "there is no file nope.txt"),
         ("single", ["--column", "text=txet", "DATA"], "no column 'txet' for text (did you mean 'text'?)"),
+        ("single", ["--column", "txet=text", "DATA"], "unknown name 'txet' (did you mean 'text'?); known: text, text_pair, label, document"),
+        ("single", ["--column", "other=text", "DATA"], "no column is known to be text; columns there are: text. Name it: --column text=…"),
         ("single", ["--column", "text", "DATA"], "--column takes NAME=COLUMN"),
         ("single", ["--format", "tvs", "DATA"], "unknown format 'tvs' (did you mean 'tsv'?)"),
         ("single", ["--precision", "float8", "DATA"], "float8"),

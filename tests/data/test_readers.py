@@ -1,11 +1,16 @@
 """Readers: every format gives the same rows, and whatever is wrong with a file is said with its line."""
 
+import bz2
 import codecs
 import csv
+import gzip
 import hashlib
 import io
 import json
+import lzma
+import re
 import sys
+import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -350,6 +355,39 @@ def test_columns_by_position(write):
     for path in (write("a.tsv", "a\tx\tb\nc\ty\td\n"), write("b.tsv", "id\tx\tsentence\na\tx\tb\nc\ty\td\n")):
         dataset = read(path, columns={"text": 2, "label": "0"})
         assert rows(dataset) == [("a", "b"), ("c", "d")]
+
+
+def test_names_that_tasks_do_not_know_are_told_once(write):
+    path = write("a.jsonl", '{"sentence": "a", "mark": 1, "nr": 7}\n' * 240)
+    with pytest.raises(DataError, match=r"unknown name 'txet' \(did you mean 'text'\?\); known: text, text_pair, label, document$") as caught:
+        read(path, columns={"txet": "sentence", "label": "mark"})
+    assert caught.value.problems == ()
+    assert read(path, columns={"text": "sentence", "id": "nr", "aspect": "mark"}, needed=("text", "aspect"))[0]["id"] == 7
+
+
+PACKING = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+
+
+@pytest.mark.parametrize(("suffix", "kind", "command"), [("gz", "gzip", "gunzip -k"), ("bz2", "bzip2", "bunzip2 -k"), ("xz", "xz", "unxz -k")])
+def test_compressed_files_are_recognised(write, suffix, kind, command):
+    packed = PACKING[suffix]("".join(f"{number}\ttext {number}\n" for number in range(99)).encode())
+    for name in (f"a.tsv.{suffix}", "a.tsv", "a"):
+        path = write(name, packed)
+        with pytest.raises(DataError) as caught:
+            read(path)
+        assert caught.value.summary == f"{path} is compressed ({kind}): unpack it first: {command} {path}"
+
+
+@pytest.mark.parametrize(("name", "said"), [("a.xlsx", "is a spreadsheet (xlsx): save it as CSV first"), ("a.zip", "is compressed (zip)")])
+def test_zip_files_and_spreadsheets_are_recognised(write, tmp_path, name, said):
+    with zipfile.ZipFile(tmp_path / name, "w") as file:
+        file.writestr("a.tsv", TSV)
+    with pytest.raises(DataError, match=re.escape(said)):
+        read(tmp_path / name)
+
+
+def test_text_that_begins_like_a_compressed_file_is_text(write):
+    assert read(write("a.txt", "BZh is a prefix\n"))[0]["text"] == "BZh is a prefix"
 
 
 def test_columns_that_are_missing_list_those_there(write):

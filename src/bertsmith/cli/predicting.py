@@ -13,7 +13,7 @@ from bertsmith.core.errors import DataError
 from bertsmith.core.progress import Progress, followed
 from bertsmith.core.types import Example, Features
 from bertsmith.data.dataset import Problem
-from bertsmith.data.readers import stream
+from bertsmith.data.readers import stream, wrong_text
 from bertsmith.data.sources import Source
 from bertsmith.inference.engine import CHUNK, Engine
 from bertsmith.tasks import Prediction, Task
@@ -44,6 +44,8 @@ def rows_to_predict(
     missing = [column for column in needed if not values.get(column, "").strip()]
     if missing:
         raise DataError(f"the task {task.name!r} needs {' and '.join(missing)}: give --{missing[0].replace('_', '-')}")
+    if wrong := [f"--{name.replace('_', '-')} {reason}" for name, value in values.items() if (reason := wrong_text(value))]:
+        raise DataError("; ".join(wrong))
     return iter([Example(values)])
 
 

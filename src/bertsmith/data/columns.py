@@ -25,6 +25,9 @@ SINGLES = ("text", "sentence", "content", "text_a", "review", "comment", "文本
 LABELS = ("label", "labels", "gold_label", "score", "标签", "类别")
 HEADER_NAMES = frozenset([*SINGLES, *LABELS, *(name for pair in PAIRS for name in pair), "id", "idx", "index", "qid", "guid", "label_desc"])
 
+TARGETS = ("text", "text_pair", "label", "document")
+"""The names that tasks and objectives of the package know."""
+
 LABEL_CHARACTERS = 40
 """A column with a longer cell is not taken for labels."""
 
@@ -39,7 +42,7 @@ def choose_columns(name: str, rows: Sequence[Mapping[str, Any]], wanted: Mapping
         needed: Names that must be found.
 
     Raises:
-        DataError: A column does not exist, or a needed one is not recognised; lists the columns there are.
+        DataError: A column does not exist, a name is one of the usual mistyped, or a needed column is not recognised; lists what there is.
 
     Example:
         >>> choose_columns("a.json", [{"id": 1, "sentence1": "…", "sentence2": "…", "label": "0"}], {}, ["text"])
@@ -48,6 +51,7 @@ def choose_columns(name: str, rows: Sequence[Mapping[str, Any]], wanted: Mapping
     keys = list(dict.fromkeys(key for row in rows for key in row))
     there = f"columns there are: {', '.join(keys) or 'none'}"
     if wanted:
+        _refuse_mistyped(name, [target for target in wanted if target not in needed])
         chosen = {target: _column(keys, column) for target, column in wanted.items()}
         missing = [
             f"no column {wanted[target]!r} for {target}{nearest(str(wanted[target]), keys)}" for target, column in chosen.items() if column is None
@@ -57,7 +61,8 @@ def choose_columns(name: str, rows: Sequence[Mapping[str, Any]], wanted: Mapping
         found = {target: column for target, column in chosen.items() if column is not None}
     else:
         found = _guess(rows) if keys == [str(place) for place in range(len(keys))] else _recognise(keys)
-    lost = [target for target in needed if target not in found and target not in keys]
+    free = set(keys) - set(found.values())
+    lost = [target for target in needed if target not in found and target not in free]
     if lost:
         typed = " ".join(f"--column {target}=…" for target in lost)
         written = ", ".join(f'{target} = "…"' for target in lost)
@@ -102,6 +107,15 @@ def renamed(values: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, 
     row = {target: values[column] for target, column in columns.items() if column in values}
     used = set(columns.values())
     return row | {key: value for key, value in values.items() if key not in used and key not in columns}
+
+
+def _refuse_mistyped(name: str, targets: Iterable[str]) -> None:
+    """Any other name is left alone: a task from elsewhere may know it."""
+    mistyped = [
+        f"unknown name {target!r}{hint}" for target in targets if target not in HEADER_NAMES.union(TARGETS) and (hint := nearest(target, TARGETS))
+    ]
+    if mistyped:
+        raise DataError(f"{name}: {'; '.join(mistyped)}; known: {', '.join(TARGETS)}")
 
 
 def _column(keys: Sequence[str], column: str | int) -> str | None:

@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -26,7 +26,7 @@ from bertsmith.core.types import Example
 from bertsmith.data.columns import choose_columns, renamed
 from bertsmith.data.dataset import Dataset, Problem, SourceFile
 from bertsmith.data.formats.base import Reading, Row, formats
-from bertsmith.data.recognise import recognise
+from bertsmith.data.recognise import recognise, refuse_packed
 from bertsmith.data.sources import Source, find_sources
 
 SAMPLE = 200
@@ -138,7 +138,7 @@ def stream(
 ) -> Iterator[Example | Problem]:
     """Hand on row by row what is to be predicted, and every bad line in its place.
 
-    A needed text must be there and filled. Beyond that nothing is asked of it: what a model should not learn from it can still be asked about.
+    A text is judged as `read` judges it, but a second one only where it is needed.
 
     Args:
         sources: What `find_sources` has found.
@@ -153,7 +153,7 @@ def stream(
     reading = Reading(encoding, columns or {})
     for source in sources:
         table = _open(source, reading, format, needed)
-        yield from _examples(table, needed, [name for name in TEXTS if name in needed], _no_text)
+        yield from _examples(table, needed, [name for name in TEXTS if name in needed])
 
 
 def drop_unlabelled(examples: Sequence[Example]) -> tuple[list[Example], list[Problem]]:
@@ -200,8 +200,10 @@ def _load(
 
 
 def _open(source: Source, reading: Reading, name: str | None, needed: Sequence[str]) -> Table:
-    if not source.is_hub and not source.head(1):
-        raise DataError(f"{source.name} is empty")
+    if not source.is_hub:
+        refuse_packed(source)
+        if not source.head(1):
+            raise DataError(f"{source.name} is empty")
     name = name or recognise(source, reading.encoding)
     rows = formats[name].rows(source, reading)
     first = list(islice(rows, SAMPLE))
@@ -214,10 +216,10 @@ def _open(source: Source, reading: Reading, name: str | None, needed: Sequence[s
 
 def _flawless(table: Table, needed: Sequence[str]) -> Iterator[Example | Problem]:
     """Rows that a model may learn from."""
-    return _examples(table, needed, [name for name in TEXTS if name in table.columns or name in needed], _wrong_text)
+    return _examples(table, needed, [name for name in TEXTS if name in table.columns or name in needed])
 
 
-def _examples(table: Table, needed: Sequence[str], texts: Sequence[str], judge: Callable[[Any], str]) -> Iterator[Example | Problem]:
+def _examples(table: Table, needed: Sequence[str], texts: Sequence[str]) -> Iterator[Example | Problem]:
     file, columns = table.source.name, table.columns
     for row in table.rows:
         if isinstance(row, Problem):
@@ -225,26 +227,26 @@ def _examples(table: Table, needed: Sequence[str], texts: Sequence[str], judge: 
             continue
         values = renamed(row.values, columns)
         wrong = [f"no column {columns.get(name, name)!r}" for name in needed if name not in values and name != "label"]
-        wrong += [f"{name} {reason}" for name in texts if name in values and (reason := judge(values[name]))]
+        wrong += [f"{name} {reason}" for name in texts if name in values and (reason := wrong_text(values[name]))]
         yield Problem(file, row.line, "; ".join(wrong)) if wrong else Example(values, file, row.line)
 
 
-def _wrong_text(text: Any) -> str:
-    """What is wrong with a text, if anything is."""
-    if reason := _no_text(text):
-        return reason
-    if not text.isascii() and SURROGATE.search(text):
-        return "holds half a surrogate pair (a character cut in two by \\u escapes)"
-    return "holds a NUL character" if "\0" in text else ""
+def wrong_text(text: Any) -> str:
+    """What is wrong with a text, if anything is.
 
-
-def _no_text(text: Any) -> str:
-    """Why something is no text, if it is none."""
+    Example:
+        >>> wrong_text("很好"), wrong_text(" ")
+        ('', 'is empty')
+    """
     if text is None:
         return "is missing"
     if not isinstance(text, str):
         return f"is {str(text)[:40]!r} ({type(text).__name__}), not a string"
-    return "" if text.strip() else "is empty"
+    if not text.strip():
+        return "is empty"
+    if not text.isascii() and SURROGATE.search(text):
+        return "holds half a surrogate pair (a character cut in two by \\u escapes)"
+    return "holds a NUL character" if "\0" in text else ""
 
 
 def _split(items: Iterator[Example | Problem]) -> tuple[list[Example], list[Problem]]:

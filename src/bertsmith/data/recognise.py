@@ -15,6 +15,17 @@ LOOKED_AT = 50
 LABEL = re.compile(r"[+-]?\d{1,3}|[A-Z]{2,}:\w+|__label__\S+")
 """What the label of a `label text` line looks like."""
 
+PACKED = {
+    b"\x1f\x8b": ("gzip", "gunzip -k"),
+    b"PK\x03\x04": ("zip", "unzip"),
+    b"\xfd7zXZ\0": ("xz", "unxz -k"),
+    b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
+    b"BZh": ("bzip2", "bunzip2 -k"),
+}
+"""How compressed files begin, what they are called and what unpacks them."""
+
+SPREADSHEETS = (".xlsx", ".ods")
+
 
 def recognise(source: Source, encoding: str = "utf-8") -> str:
     """The name of the format.
@@ -38,6 +49,20 @@ def recognise(source: Source, encoding: str = "utf-8") -> str:
     if guess_encoding(head) and encoding == "utf-8":
         return "text"  # reading it says what the encoding seems to be
     return _by_content(head, encoding)
+
+
+def refuse_packed(source: Source) -> None:
+    """Refuse what has to be unpacked first, whatever it is called.
+
+    Raises:
+        DataError: It is compressed, or a spreadsheet.
+    """
+    head = source.head()
+    kind, command = next((packed for magic, packed in PACKED.items() if head.startswith(magic)), ("", ""))
+    if kind == "zip" and source.suffix in SPREADSHEETS:
+        raise DataError(f"{source.name} is a spreadsheet ({source.suffix[1:]}): save it as CSV first")
+    if kind and b"\0" in head:  # no text has NUL, and hardly any compressed file has none
+        raise DataError(f"{source.name} is compressed ({kind}): unpack it first: {command} {source.path or 'FILE'}")
 
 
 def _by_content(head: bytes, encoding: str) -> str:
