@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import stat
+import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from bertsmith.checkpoint import folder as folder_module
-from bertsmith.checkpoint.folder import put_in_order, read_json, read_weights, whole, write_json, write_weights, written_whole
+from bertsmith.checkpoint.folder import check_weights, put_in_order, read_json, read_weights, whole, write_json, write_weights, written_whole
 from bertsmith.core.errors import CheckpointError
 
 WEIGHTS = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(4)}
@@ -109,6 +110,35 @@ class TestReadingWeights:
 
 
 class TestWeightsThatCannotBeRead:
+    def test_a_file_that_may_not_be_read_is_said_to_be_that(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        write_weights(tmp_path, WEIGHTS)
+        monkeypatch.setattr(Path, "open", _denied)
+        for look in (read_weights, check_weights):
+            with pytest.raises(CheckpointError, match=r"model.safetensors cannot be read: Permission denied$"):
+                look(tmp_path)
+
+    def test_a_folder_in_the_place_of_a_file_is_said_to_be_that(self, tmp_path: Path):
+        (tmp_path / "model.safetensors").mkdir()
+        for look in (read_weights, check_weights):
+            with pytest.raises(CheckpointError, match=r"model.safetensors cannot be read: Is a directory$"):
+                look(tmp_path)
+
+    @pytest.mark.parametrize("keep", [0, 4, 60, -1])
+    def test_a_cut_off_file_is_found_without_reading_it(self, keep: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        write_weights(tmp_path, WEIGHTS)
+        monkeypatch.setattr(folder_module, "load_file", None)
+        check_weights(tmp_path)
+        file = tmp_path / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:keep])
+        with pytest.raises(CheckpointError, match=r"model.safetensors cannot be read \(\d+ bytes\): .*copy it again"):
+            check_weights(tmp_path)
+
+    def test_a_plain_pickle_is_refused_without_a_warning_of_torch(self, tmp_path: Path):
+        (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({"a": 1}, protocol=4))
+        with warnings.catch_warnings(record=True, action="always") as said, pytest.raises(CheckpointError, match="not a file of tensors alone"):
+            read_weights(tmp_path)
+        assert said == []
+
     @pytest.mark.parametrize("keep", [0, 4, 8, 60, -1])
     def test_safetensors_that_are_cut_off(self, keep: int, tmp_path: Path):
         write_weights(tmp_path, WEIGHTS)

@@ -231,6 +231,17 @@ class TestWhatIsWrongWithAFolder:
         problems = self.assert_refused(folder, r"the weights in .* do not fit its config.json")
         assert problems == tuple(f"{name} is missing" for name in gone)
 
+    def test_weights_that_are_not_finite_are_all_named(self, folder: Path):
+        broken = ["bert.embeddings.LayerNorm.bias", "bert.encoder.layer.1.output.dense.weight"]
+        change_weights(
+            folder, lambda weights: [weights[name].view(-1)[1:2].fill_(value) for name, value in zip(broken, (torch.nan, -torch.inf), strict=True)]
+        )
+        assert self.assert_refused(folder, "2 weights in .* hold NaN or infinity") == tuple(broken)
+
+    def test_large_weights_are_finite(self, folder: Path):
+        change_weights(folder, lambda weights: weights["bert.embeddings.LayerNorm.bias"].fill_(3e38))
+        load(str(folder))
+
     def test_wrong_shapes_are_all_named(self, folder: Path):
         change_config(folder, intermediate_size=16)
         problems = self.assert_refused(folder, "do not fit its config.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -85,6 +86,15 @@ def test_a_mistake_that_only_files_can_tell(world: Path, stage: dict, message: s
     found = problems(world, stage, dry_run=dry_run)
     assert all(message in problem for problem in found), found
     assert all(problem.startswith(f"stage '{stage['name']}' (stage[0])") for problem in found)
+
+
+def test_broken_weights_of_a_later_stage_are_found_before_the_first_one(world: Path):
+    shutil.copytree(world / "base", world / "cut")
+    whole = (world / "cut/model.safetensors").read_bytes()
+    (world / "cut/model.safetensors").write_bytes(whole[:-10])
+    [found] = problems(world, ADAPT, MATCH | {"from": "cut"}, dry_run=True)
+    assert found.startswith("stage 'match' (stage[1]).from: ")
+    assert "model.safetensors cannot be read" in found
 
 
 def test_bad_raw_text_is_found_before_the_first_step(world: Path):

@@ -13,13 +13,14 @@ import os
 import pickle
 import shutil
 import tempfile
+import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -61,16 +62,36 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: No weights, a missing or truncated shard, a pickle that carries anything but tensors.
     """
+    weights: dict[str, Tensor] = {}
+    for file in _weight_files(folder):
+        weights |= read_file(file)
+    return weights
+
+
+def check_weights(folder: Path) -> None:
+    """Find out, without reading weights, what is wrong with their files: each can be opened, and one of safetensors is as long as its header says.
+
+    Raises:
+        CheckpointError: No weights, a missing or truncated shard, a file that cannot be opened.
+    """
+    for file in _weight_files(folder):
+        _check_opens(file)
+        if file.suffix == ".safetensors":
+            with _safetensors_errors(file), safe_open(file, "pt"):
+                pass
+
+
+def _weight_files(folder: Path) -> list[Path]:
     for name in (WEIGHTS, PICKLED_WEIGHTS):
-        if (folder / name).is_file():
-            return read_file(folder / name)
+        if (folder / name).exists():
+            return [folder / name]
         if (folder / f"{name}.index.json").is_file():
-            return _read_shards(folder, folder / f"{name}.index.json")
+            return _shards(folder, folder / f"{name}.index.json")
     found = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
     raise CheckpointError(f"no weights in {folder}: expected {WEIGHTS} or {PICKLED_WEIGHTS} (or an index of shards); found {found}")
 
 
-def _read_shards(folder: Path, index: Path) -> dict[str, Tensor]:
+def _shards(folder: Path, index: Path) -> list[Path]:
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
         raise CheckpointError(f"{index} has no weight_map that gives a file name for every weight: copy it again")
@@ -81,27 +102,22 @@ def _read_shards(folder: Path, index: Path) -> dict[str, Tensor]:
     missing = [shard for shard in shards if not (folder / shard).is_file()]
     if missing or not shards:
         raise CheckpointError(f"{index} names {len(shards)} shards; {len(missing)} are not there: copy the whole folder again", missing)
-    weights: dict[str, Tensor] = {}
-    for shard in shards:
-        weights |= read_file(folder / shard)
-    return weights
+    return [folder / shard for shard in shards]
 
 
 def read_file(file: Path) -> dict[str, Tensor]:
     """All tensors of one file, safetensors or a pickle of tensors alone.
 
     Raises:
-        CheckpointError: The file is missing, cut off, or carries anything but tensors.
+        CheckpointError: The file is missing, may not be read, is cut off, or carries anything but tensors.
     """
-    if not file.is_file():
-        raise CheckpointError(f"{file} is missing: copy the whole folder again")
+    _check_opens(file)
     if file.suffix == ".safetensors":
-        try:
+        with _safetensors_errors(file):
             return load_file(file)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise CheckpointError(f"{file} cannot be read ({file.stat().st_size:,} bytes): {error}; it is probably cut off: copy it again") from error
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
+        with warnings.catch_warnings(action="ignore"):  # of a file that is refused, in words that are not for whoever named it
+            content = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{file} ({file.stat().st_size:,} bytes) is not a file of tensors alone: it carries code, which was not run, "
@@ -112,6 +128,24 @@ def read_file(file: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(f"{file} does not hold a dictionary of tensors")
     return cast("dict[str, Tensor]", content)
+
+
+def _check_opens(file: Path) -> None:
+    """What the operating system says of a file, before a library says something else of it."""
+    if not file.exists():
+        raise CheckpointError(f"{file} is missing: copy the whole folder again")
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def _safetensors_errors(file: Path) -> Generator[None]:
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be read ({file.stat().st_size:,} bytes): {error}; it is probably cut off: copy it again") from error
 
 
 def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:

@@ -62,7 +62,7 @@ def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) ->
         seed: For what is drawn afresh.
 
     Raises:
-        CheckpointError: Lists what is missing, unknown or of the wrong shape.
+        CheckpointError: Lists what is missing, unknown, of the wrong shape, or not finite.
 
     Example:
         >>> checkpoint = load("builtin:mini-zh")
@@ -73,6 +73,7 @@ def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) ->
     config = read_json(folder / "config.json")
     family = _family(config, folder)
     weights = _full_names(read_weights(folder), family, folder)
+    _check_finite(weights, folder)
     stored = _stored_heads(family, weights, config)
     stored_sizes = {head: _num_labels(family, head, weights) for head in stored}
     sizes = dict(heads) if heads is not None else stored_sizes
@@ -160,6 +161,19 @@ def _family(config: Mapping[str, Any], folder: Path) -> Family:
         hint = nearest(str(model_type), families)
         raise CheckpointError(f"{file} says that model_type is {model_type!r}, which is not built{hint}; built: {', '.join(families)}")
     return families[str(model_type)].from_config(config, str(file))
+
+
+def _check_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
+    broken = sorted(name for name, weight in weights.items() if not _is_finite(weight.float()))
+    if broken:
+        raise CheckpointError(
+            f"{len(broken)} weights in {folder} hold NaN or infinity: the training that made them failed, or the file is damaged", broken
+        )
+
+
+def _is_finite(weight: Tensor) -> bool:
+    """Whether all of it is. A finite sum has finite terms and is found much faster; one that is not may have overflown."""
+    return bool(weight.sum().isfinite()) or bool(weight.isfinite().all())
 
 
 def _full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> dict[str, Tensor]:

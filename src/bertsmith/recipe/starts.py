@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertsmith.checkpoint.folder import PICKLED_WEIGHTS, WEIGHTS, read_json
+from bertsmith.checkpoint.folder import check_weights, read_json
 from bertsmith.checkpoint.locate import locate
 from bertsmith.core.errors import CheckpointError
 from bertsmith.models.family import Family, families
@@ -62,8 +62,7 @@ def _in_folder(folder: Path) -> Start:
     if "model_type" not in config:
         raise CheckpointError(f"{folder / 'config.json'} has no model_type; known: {', '.join(families)}")
     family = families[str(config["model_type"])].from_config(config, str(folder / "config.json"))
-    if not any((folder / name).is_file() for kind in (WEIGHTS, PICKLED_WEIGHTS) for name in (kind, f"{kind}.index.json")):
-        raise CheckpointError(f"no weights in {folder}: expected {WEIGHTS} or {PICKLED_WEIGHTS} (or an index of shards)")
+    check_weights(folder)
     files = sorted(file for file in folder.iterdir() if file.suffix in MODEL_FILES)
     return Start(family, _fitting(Tokenizer.from_folder(folder), family), folder_digest(files), folder)
 
