@@ -82,6 +82,12 @@ def test_labels_that_differ_only_in_writing(one, other):
     assert repr(other) in message
 
 
+def test_numbers_and_strings_of_one_name_are_said():
+    data = [*reviews(20), *(Example({"text": f"t {n}", "label": label}) for n, label in enumerate([1, "1"] * 6))]
+    assert found(data)["mixed_labels"].message.endswith("in others: '1'")
+    assert "mixed_labels" not in found([*reviews(20), *(Example({"text": f"t {n}", "label": n % 2}) for n in range(12))])
+
+
 def test_labels_that_only_look_alike_are_left_alone():
     data = [Example({"text": f"text {n}", "label": label}) for n, label in enumerate(["1", "-1", "+", "-", "A", "B", "10"] * 6)]
     assert "similar_labels" not in found(data)

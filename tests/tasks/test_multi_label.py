@@ -55,6 +55,19 @@ def test_every_mistake_is_listed_with_its_place():
     )
 
 
+def test_what_is_no_name_is_refused():
+    rows = labelled(["cheap"], {"a": 1}, ["fast", {"b": 2}], [["good"]])
+    expected = (
+        "train.tsv:3: label {'a': 1} is an object, not a name",
+        "train.tsv:4: label {'b': 2} is an object, not a name",
+        "train.tsv:5: label ['good'] is a list, not a name",
+    )
+    for refuse in (lambda: MultiLabel().fitted(rows), lambda: list(TASK.encode(rows, TOKENIZER))):
+        with pytest.raises(DataError) as caught:
+            refuse()
+        assert caught.value.problems == expected
+
+
 def test_the_loss_is_that_of_a_yes_or_no_question_for_every_label_in_the_mean_over_labels():
     batch, _ = batch_of(TASK, labelled(["cheap"], []))
     log3 = math.log(3)  # chances 3/4, 1/2, 1/4

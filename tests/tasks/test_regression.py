@@ -22,13 +22,15 @@ def test_numbers_are_read_from_numbers_and_from_text():
 
 def test_every_mistake_is_listed_with_its_place():
     with pytest.raises(DataError) as caught:
-        list(TASK.encode(labelled(1, "much", None, float("nan"), "inf", ""), TOKENIZER))
+        list(TASK.encode(labelled(1, "much", None, float("nan"), "inf", "", True, [3]), TOKENIZER))
     assert caught.value.problems == (
         "train.tsv:3: label 'much' is not a number",
-        "train.tsv:4: label None is not a number",
-        "train.tsv:5: label nan is not a number",
+        "train.tsv:4: no label",
+        "train.tsv:5: label 'nan' is not a number",
         "train.tsv:6: label 'inf' is not a number",
-        "train.tsv:7: label '' is not a number",
+        "train.tsv:7: no label",
+        "train.tsv:8: label 'True' is not a number",
+        "train.tsv:9: label '[3]' is not a number",
     )
 
 

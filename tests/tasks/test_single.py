@@ -48,9 +48,18 @@ class TestLabels:
             SingleSentence().fitted(labelled(*labels))
 
     def test_lists_of_labels_belong_to_another_task(self):
-        with pytest.raises(DataError, match="2 examples have a list of labels; the task for texts with several labels is 'multi_label'") as caught:
-            SingleSentence().fitted(labelled("a", ["a", "b"], "b", []))
-        assert caught.value.problems == ("train.tsv:3", "train.tsv:5")
+        with pytest.raises(DataError, match="3 labels cannot be used for the task 'single'") as caught:
+            SingleSentence().fitted(labelled("a", ["a", "b"], "b", [], {"a": 1}))
+        several = "is a list; the task for texts with several labels is 'multi_label'"
+        expected = (
+            f"train.tsv:3: label ['a', 'b'] {several}",
+            f"train.tsv:5: label [] {several}",
+            "train.tsv:6: label {'a': 1} is an object, not a name",
+        )
+        assert caught.value.problems == expected
+        with pytest.raises(DataError) as caught:
+            list(TASK.encode(labelled("good", {"a": 1}), TOKENIZER))
+        assert caught.value.problems == ("train.tsv:3: label {'a': 1} is an object, not a name",)
 
     @pytest.mark.parametrize(
         ("options", "message"),

@@ -8,7 +8,7 @@ wrong.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -60,6 +60,7 @@ def examine(
     test: Sequence[Example] | None = None,
     *,
     task: str | None = None,
+    wrong_label: Callable[[Any], str] = lambda _: "",
     tokenizer: CutsTokens | None = None,
     max_length: int = 512,
 ) -> Report:
@@ -70,6 +71,7 @@ def examine(
         valid: The rows to choose checkpoints by.
         test: The rows to score.
         task: The task's name; `multi_label` and `regression` have labels of their own kind.
+        wrong_label: What the task says against a label, if anything: `Task.wrong_label`.
         tokenizer: The model's, for lengths in tokens and for what it cannot write.
         max_length: Tokens that will be kept of a row.
 
@@ -87,7 +89,7 @@ def examine(
     if not len(train):
         raise DataError("there is nothing to examine: train has no rows")
     given = {name: rows for name, rows in (("train", train), ("valid", valid), ("test", test)) if rows is not None}
-    patient = Patient({name: _located(name, rows) for name, rows in given.items()}, task)
+    patient = Patient({name: _located(name, rows) for name, rows in given.items()}, task, wrong_label)
     lengths = {name: measure(rows, tokenizer) for name, rows in patient.splits.items()}
     findings = [
         *(finding for name, rows in given.items() for finding in _reading(name, rows)),

@@ -66,7 +66,15 @@ class Task(Objective):
         Raises:
             DataError: Lists every example whose label is missing or not one of `labels`, or says that there is only one label.
         """
+        wrong = [f"{example.where}: {reason}" for example in examples if (reason := self.wrong_label(example.get("label")))]
+        if wrong:
+            raise DataError(f"{len(wrong)} labels cannot be used for the task {self.name!r}", wrong)
         return replace(self, labels=self.labels or _ordered(self.label_names(examples)))
+
+    @classmethod
+    def wrong_label(cls, label: Any) -> str:  # noqa: ARG003
+        """Why a label is of no use to the task, whatever its labels are called; empty where it may be, or is missing."""
+        return ""
 
     @abstractmethod
     def label_names(self, examples: Sequence[Example]) -> set[str]:
@@ -183,6 +191,8 @@ class SentenceTask(Task):
             try:
                 if missing:
                     raise ValueError(f"no {' and no '.join(missing)}")
+                if labelled and (reason := self.wrong_label(example.get("label"))):
+                    raise ValueError(reason)
                 targets.append(self.target(example) if labelled else None)
                 usable.append(example)
             except ValueError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -51,6 +51,12 @@ class MultiLabel(SentenceTask):
             raise ValueError(f"threshold is {self.threshold}; it must lie between 0 and 1")
         if not self.separator:
             raise ValueError("separator is empty; it must be what stands between two labels, a comma for instance")
+
+    @classmethod
+    def wrong_label(cls, label: Any) -> str:
+        """An object, or a list of something else than names."""
+        wrong = [part for part in (label if isinstance(label, list) else [label]) if isinstance(part, Mapping | list | tuple)]
+        return f"label {str(wrong[0])[:60]} is {'an object' if isinstance(wrong[0], Mapping) else 'a list'}, not a name" if wrong else ""
 
     def label_names(self, examples: Sequence[Example]) -> set[str]:
         """All labels that occur; at least one."""

@@ -71,11 +71,17 @@ class Regression(SentenceTask):
         """There is one, whatever the data."""
         return {"score"}
 
+    @classmethod
+    def wrong_label(cls, label: Any) -> str:
+        """Anything but a finite number."""
+        return "" if label is None or label == "" or _number(label) is not None else f"label {str(label)[:60]!r} is not a number"
+
     def target(self, example: Example) -> np.ndarray:
         """The number."""
-        number = _number(example.get("label"))
+        label = example.get("label")
+        number = _number(label)
         if number is None:
-            raise ValueError(f"label {example.get('label')!r} is not a number")
+            raise ValueError(self.wrong_label(label) or "no label")
         return np.array([number], np.float32)
 
     def loss(self, model: Model, batch: Batch) -> dict[str, Tensor]:
@@ -107,6 +113,8 @@ def _gold(rows: Sequence[Features]) -> np.ndarray:
 
 
 def _number(label: Any) -> float | None:
+    if isinstance(label, bool):
+        return None
     try:
         number = float(label)
     except (TypeError, ValueError):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -46,11 +46,16 @@ class SingleSentence(SentenceTask):
         if len(self.labels) == 1:
             raise ValueError(f"labels has only {self.labels[0]!r}; a classifier needs at least two")
 
+    @classmethod
+    def wrong_label(cls, label: Any) -> str:
+        """A list or an object."""
+        if isinstance(label, list | tuple):
+            return f"label {str(label)[:60]} is a list; the task for texts with several labels is 'multi_label'"
+        return f"label {str(label)[:60]} is an object, not a name" if isinstance(label, Mapping) else ""
+
     def label_names(self, examples: Sequence[Example]) -> set[str]:
         """All labels that occur; at least two."""
         labels = [example.get("label") for example in examples]
-        if several := [example.where for example, label in zip(examples, labels, strict=True) if isinstance(label, list)]:
-            raise DataError(f"{len(several)} examples have a list of labels; the task for texts with several labels is 'multi_label'", several)
         names = {str(label) for label in labels if label is not None and label != ""}
         if len(names) < 2:
             found = f"only the label {names.pop()!r}" if names else "no label"

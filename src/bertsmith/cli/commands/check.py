@@ -34,13 +34,14 @@ def check(
     from bertsmith.tasks import tasks
     from bertsmith.text.tokenizer import Tokenizer
 
-    needed, named = tasks[task].columns, column_names(columns)
+    kind, named = tasks[task], column_names(columns)
     sets = [
-        None if name is None else read(name, columns=named, format=format_name, skip_bad_lines=True, needed=needed) for name in (data, valid, test)
+        None if name is None else read(name, columns=named, format=format_name, skip_bad_lines=True, needed=kind.columns)
+        for name in (data, valid, test)
     ]
     assert sets[0] is not None, "DATA is always given"
     tokenizer = None if model is None else Tokenizer.from_folder(locate(model))
-    report = examine(sets[0], sets[1], sets[2], task=task, tokenizer=tokenizer, max_length=max_length)
+    report = examine(sets[0], sets[1], sets[2], task=task, wrong_label=kind.wrong_label, tokenizer=tokenizer, max_length=max_length)
     if as_json:
         emit(report.to_dict())
     else:

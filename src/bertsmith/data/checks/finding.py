@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from bertsmith.core.types import Example
 
@@ -52,10 +52,12 @@ class Patient:
     Attributes:
         splits: `train`, and `valid` and `test` where there are any. Every row knows its file and line.
         task: The task's name, which says what a label is: one name, several (`multi_label`) or a number (`regression`).
+        wrong_label: What the task says against a label, if anything.
     """
 
     splits: Mapping[str, Sequence[Example]]
     task: str | None = None
+    wrong_label: Callable[[Any], str] = lambda _: ""
 
     def rows(self) -> Iterator[tuple[str, Example]]:
         """Every row with the name of its split."""

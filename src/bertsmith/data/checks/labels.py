@@ -36,6 +36,8 @@ def check_labels(patient: Patient) -> Iterator[Finding]:
     if patient.task == REGRESSION:
         yield from _numbers(patient)
         return
+    yield from _refused(patient)
+    yield from _mixed(patient)
     yield from _kinds(counts["train"])
     yield from _unknown(patient, counts)
     yield from _alike(counts)
@@ -51,8 +53,29 @@ def _missing(patient: Patient, counts: Counts) -> Iterator[Finding]:
         )
 
 
+def _refused(patient: Patient) -> Iterator[Finding]:
+    wrong = [(row, reason) for _, row in patient.rows() if (reason := patient.wrong_label(row.get("label")))]
+    if wrong:
+        message = f"{plural(len(wrong), 'label')} that the task {patient.task} refuses"
+        yield Finding("refused_labels", "error", message, len(wrong), tuple(place(row, reason) for row, reason in wrong), "training stops at them")
+
+
+def _mixed(patient: Patient) -> Iterator[Finding]:
+    """Labels that are numbers here and strings there, as JSON tells them apart."""
+    kinds: dict[str, set[str]] = {}
+    for _, row in patient.rows():
+        label = row.get("label")
+        for part in label if isinstance(label, list) else [label]:
+            if part is not None:
+                kinds.setdefault(str(part), set()).add(type(part).__name__)
+    mixed = sorted(name for name, found in kinds.items() if len(found) > 1)
+    if mixed:
+        message = f"labels that are strings in some rows and something else in others: {', '.join(map(repr, mixed))}"
+        yield Finding("mixed_labels", "warning", message, len(mixed), advice="they are the same label to a model; write them in one way")
+
+
 def _numbers(patient: Patient) -> Iterator[Finding]:
-    wrong = [row for _, row in patient.rows() if any(not _is_number(label) for label in patient.labels(row))]
+    wrong = [row for _, row in patient.rows() if patient.wrong_label(row.get("label")) or not all(map(_is_number, patient.labels(row)))]
     if wrong:
         places = tuple(place(row, f"label {row['label']!r}") for row in wrong)
         yield Finding("labels_not_numbers", "error", f"{plural(len(wrong), 'label')} that are not numbers", len(wrong), places)
