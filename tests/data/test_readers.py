@@ -278,6 +278,14 @@ def test_paths_that_do_not_exist_name_the_nearest(write, tmp_path):
     assert len(caught.value.problems) == 2
 
 
+def test_a_path_through_a_file_is_said(write):
+    path = write("ok.tsv", TSV)
+    for below in ("x", "x/y"):
+        with pytest.raises(DataError) as caught:
+            find_sources(path / below)
+        assert caught.value.summary == f"there is no file {path / below}: {path} is a file, not a folder"
+
+
 def test_a_file_that_cannot_be_opened_is_said(write, monkeypatch):
     path = write("a.tsv", TSV)
 

@@ -56,7 +56,8 @@ def _plan(stages: tuple[Planned, ...]) -> Table:
 
 
 def _metrics(metrics: Mapping[str, float | None]) -> str:
-    return "  ".join(f"{name} {'–' if value is None else f'{value:.4f}'}" for name, value in metrics.items())
+    """Nothing between a name and its value where a narrow table could break."""
+    return "  ".join(f"{name}={'–' if value is None else f'{value:.4f}'}" for name, value in metrics.items())
 
 
 def _table(*headings: str) -> Table:

@@ -129,6 +129,8 @@ def _missing(name: str, path: Path) -> str:
     if path.parent.is_dir():
         return f"there is no file {name}{nearest(path.name, [entry.name for entry in path.parent.iterdir()])}"
     folder = path.parent
-    while not folder.parent.is_dir():
+    while not folder.parent.is_dir() and not folder.is_file():
         folder = folder.parent
+    if folder.is_file():
+        return f"there is no file {name}: {folder} is a file, not a folder"
     return f"there is no file {name}: the folder {folder} does not exist{nearest(folder.name, [entry.name for entry in folder.parent.iterdir()])}"
