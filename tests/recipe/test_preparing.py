@@ -88,6 +88,20 @@ def test_a_mistake_that_only_files_can_tell(world: Path, stage: dict, message: s
     assert all(problem.startswith(f"stage '{stage['name']}' (stage[0])") for problem in found)
 
 
+def test_all_data_files_of_all_stages_are_reported_together(world: Path):
+    (world / "bad.jsonl").write_text('{"text": "好"}\n' * 3 + "no json\n")
+    (world / "other.tsv").write_text("label\ttext\n7\t好\n")
+    found = problems(
+        world,
+        changed(ADAPT, data={"train": "gone.txt", "valid": "base"}),
+        changed(ALONE, data={"train": "bad.jsonl", "valid": "gone.tsv", "test": "base"}),
+        changed(ALONE, name="third", data={"valid": "other.tsv", "test": "other.tsv"}),
+        dry_run=True,
+    )
+    places = [problem.partition(": ")[0].partition(").")[2] for problem in found]
+    assert sorted(places) == ["data.test", "data.test", "data.train", "data.train", "data.valid", "data.valid", "data.valid"]
+
+
 def test_broken_weights_of_a_later_stage_are_found_before_the_first_one(world: Path):
     shutil.copytree(world / "base", world / "cut")
     whole = (world / "cut/model.safetensors").read_bytes()

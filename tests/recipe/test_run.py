@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from bertsmith.core.errors import CheckpointError, InterruptedRunError, RecipeError
+from bertsmith.data.sources import builtin_path
 from bertsmith.models.loading import load
 from bertsmith.recipe import parse, read_recipe, to_toml
 from bertsmith.recipe import run as run_module
@@ -428,3 +429,14 @@ def test_a_head_for_other_labels_begins_anew_and_one_for_the_same_goes_on(world:
     run_stages(world, MATCH | {"from": "base", "name": "first"}, MATCH | {"from": "stage:first"}, out="same", progress=listener)
     assert not listener.told("stage 'match': the last layer begins anew")
     assert not listener.told("stage 'match': the classification head is new")
+
+
+def test_the_data_of_the_package_is_named_the_same_everywhere(world: Path):
+    name = "builtin:reviews/valid.tsv"
+    stage = MATCH | {"from": "base", "data": dict.fromkeys(("train", "valid", "test"), name), "train": {"steps": 1}}
+    first = run_stages(world, stage)
+    written = (world / "out/recipe.toml").read_text()
+    assert f'train = "{name}"' in written
+    assert "/builtin/" not in written + (world / "out/result.json").read_text() + write_report(world / "out").read_text()
+    absolute = changed(stage, data={"train": builtin_path(name)})
+    assert run_stages(world, absolute).stages[0].key == first.stages[0].key, "what was done by its path stays done"

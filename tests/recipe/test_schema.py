@@ -299,8 +299,8 @@ def test_the_vocabulary_of_a_new_model_is_found_with_the_recipe_and_with_the_dat
         assert found.start.tokenizer == str(here / place)
 
 
-def test_data_of_the_package_is_found_by_its_name(here: Path):
-    assert Path(train_file(here, "builtin:reviews/train.tsv")).parts[-4:] == ("builtin", "data", "reviews", "train.tsv")
+def test_data_of_the_package_keeps_its_name(here: Path):
+    assert train_file(here, "builtin:reviews/train.tsv", data_root="../data") == "builtin:reviews/train.tsv"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """What relative paths in a recipe are relative to.
 
 A recipe that lies beside its data can be run from anywhere: paths begin in its folder, or in its `data_root`. What is not there but in the current
-folder is taken from there, as one expects of a path that was typed (`--set data_root=…`). All paths of a `Recipe` are absolute.
+folder is taken from there, as one expects of a path that was typed (`--set data_root=…`). All paths of a `Recipe` are absolute; what has a name
+instead (`builtin:`, `hub:`) keeps it, wherever it lies on this machine.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertsmith.data.sources import HUB, builtin_path
+from bertsmith.data.sources import BUILTIN, HUB
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ class Folders:
         return found(path, self.recipe, self.data)
 
     def files(self, names: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        """Data files, made absolute; names on the Hub stay as they are."""
+        """Data files, made absolute; names on the Hub and of the package's own data stay as they are."""
         return self._file(names) if isinstance(names, str) else tuple(map(self._file, names))
 
     def _file(self, name: str) -> str:
-        return name if name.startswith(HUB) else found(builtin_path(name), self.data)
+        return name if name.startswith((HUB, BUILTIN)) else found(name, self.data)
 
 
 def found(path: str, *folders: Path) -> str:

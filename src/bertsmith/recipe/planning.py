@@ -105,14 +105,15 @@ def plan(recipe: Recipe, out: Path, *, resume: bool, fetch: bool, progress: Prog
         job = _job(recipe, stage, jobs, out, files, resume=resume, fetch=fetch, place=place)
         jobs[stage.name] = job
         _note_missing_validation(stage, place.at("train"))
-        if files is None or job.standing.action == "cached":
+        if job.standing.action == "cached":
             continue
         prepared = _prepared(job, place.at("data"), progress)
         jobs[stage.name] = replace(job, prepared=prepared)
         if prepared is not None and job.start is not None:
             _note_misfits(stage, prepared, job.start.family, place)
     if problems:
-        raise RecipeError(f"{len(problems)} {'things are' if len(problems) > 1 else 'thing is'} wrong with the recipe", problems)
+        different = list(dict.fromkeys(problems))  # that a file is not there is found when it is hashed and when it is read
+        raise RecipeError(f"{len(different)} {'things are' if len(different) > 1 else 'thing is'} wrong with the recipe", different)
     blocked = [f"stage {job.stage.name!r} {job.standing.why}" for job in jobs.values() if job.standing.action == "blocked"]
     if blocked:
         raise RecipeError(f"{out} holds an unfinished run", blocked)

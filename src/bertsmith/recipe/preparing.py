@@ -97,10 +97,11 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
         return made
     for split, data in known.items():
         rows = _noted(place.at(split), lambda data=data, split=split: _encoded(data, fitted, start, split, progress))
-        if rows is None:
-            return None
-        made.rows[split] = rows
-        made.account[split]["truncated"] = _truncated_share(rows)
+        if rows is not None:
+            made.rows[split] = rows
+            made.account[split]["truncated"] = _truncated_share(rows)
+    if made.rows.keys() != known.keys():
+        return None
     made.notes.extend(_truncation_notes(made))
     return replace(made, seconds=time.monotonic() - started)
 
@@ -128,10 +129,12 @@ def prepared_text(
         source = _Text(stage, names, seed, start, [split, *files[split].values()], cache, progress)
         rows = _noted(place.at(split), lambda source=source, split=split: source.stores(share if split == "train" else None))
         if rows is None:
-            return None
+            continue
         made.rows.update({split: rows[0]} if rows[1] is None else {"train": rows[0], "valid": rows[1]})
         made.notes.extend(_lines_note(split, source.bad))
         made.account[split] = {"files": [{"name": name, "sha256": content} for name, content in files[split].items()], "skipped": len(source.bad)}
+    if made.account.keys() != files.keys():
+        return None
     for split, rows in made.rows.items():
         made.account.setdefault(split, {})["rows"] = len(rows)
     return replace(made, seconds=time.monotonic() - started)
