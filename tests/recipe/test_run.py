@@ -251,6 +251,15 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_bits(world: Path, number: sig
     assert steps == list(range(1, 13))
 
 
+def test_a_run_that_was_never_begun_is_not_gone_on_with_in_silence(world: Path):
+    listener = Listener()
+    run_stages(world, ADAPT, resume=True, progress=listener)
+    assert listener.told("/out to go on with: it begins from the start")
+    listener = Listener()
+    run_stages(world, ADAPT, resume=True, progress=listener)
+    assert not listener.told("to go on with")
+
+
 def test_a_run_that_is_killed_while_it_replaces_its_checkpoint_goes_on(world: Path):
     with pytest.raises(InterruptedRunError):
         run_stages(world, LONG, progress=stopped_at(5, signal.SIGINT))

@@ -231,9 +231,9 @@ def test_later_overrides_win_and_the_table_given_is_left_alone():
         ("seed", "--set seed: expected path=value"),
         (
             "stage.mach.train.epochs=3",
-            "--set stage.mach.train.epochs=3: there is no stage mach (did you mean 'match'?); there are: adapt, nli, match, by place 0 to 2",
+            "--set stage.mach.train.epochs=3: there is no stage mach (did you mean 'match'?); stages: adapt (0), nli (1), match (2)",
         ),
-        ("stage[3].seed=3", "--set stage[3].seed=3: there is no stage 3; there are: adapt, nli, match, by place 0 to 2"),
+        ("stage[3].seed=3", "--set stage[3].seed=3: there is no stage 3; stages: adapt (0), nli (1), match (2)"),
         ("stage.match=3", "--set stage.match=3: stage.match is a whole stage; name a key in it"),
         (
             "stage.match.from.hidden_size=3",
@@ -251,6 +251,18 @@ def test_overrides_that_lead_nowhere(override: str, message: str):
 def test_an_override_of_an_unknown_option_says_what_it_might_be():
     [found] = problems(CHAIN, ("stage.match.train.epoch=3",))
     assert found.startswith("stage 'match' (stage[2]).train.epoch: unknown key (did you mean 'epochs'?)")
+
+
+def test_a_key_of_a_stage_outside_of_one_is_told_where_it_belongs():
+    [found] = problems(CHAIN, ("train.epochs=3",))
+    assert found == "train: a key of a stage; write it below [[stage]], or in --set as stage.NAME.train"
+
+
+def test_what_is_not_finite_is_told_to_be_that():
+    [found] = problems(CHAIN, ("stage.match.train.epochs=inf",))
+    assert found.endswith("train.epochs: got inf (a number); it must be a finite number")
+    [found] = problems(CHAIN, ("stage.match.train.epochs=1e9",))
+    assert found.endswith("train: epochs is 1,000,000,000.0; it must be at most 100,000")
 
 
 def test_an_override_cannot_smuggle_in_a_second_key():

@@ -8,6 +8,7 @@ search goes on.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -151,7 +152,10 @@ def converted(hint: Any, value: Any) -> Any:
         names = [name for name in _allowed_values(hint) if isinstance(name, str)]
         hint_at_name = nearest(value, names) if isinstance(value, str) else ""
         got = shown(value) if isinstance(value, str | bool) else f"{shown(value)} ({kind(value)})"
-        raise ValueError(f"got {got}; it must be {described(hint)}{hint_at_name}") from None
+        allowed = described(hint)
+        if isinstance(value, float) and not math.isfinite(value):
+            allowed = allowed.replace("a number", "a finite number")
+        raise ValueError(f"got {got}; it must be {allowed}{hint_at_name}") from None
 
 
 def described(hint: Any) -> str:

@@ -59,6 +59,8 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, dry_run: bool = Fals
             for note in notes:
                 listener.note(note)
             return RunResult(folder=out, seed=recipe.seed, plan=planned, notes=notes)
+        if resume and not (out / STAGES).is_dir():
+            listener.note(f"there is no run in {out} to go on with: it begins from the start")
         meet()
         with held(out) if is_first() else nullcontext():
             return _run(recipe, jobs, RunResult(folder=out, seed=recipe.seed, plan=planned), listener)

@@ -179,7 +179,10 @@ def parse(recipe: str | Mapping[str, Any], origin: Path | str = "recipe", overri
 
 
 def _recipe(table: Mapping[str, Any], folder: Path, place: Place) -> Recipe | None:
-    _note_unknown(table, RECIPE_KEYS, place)
+    misplaced = [name for name in table if name in STAGE_KEYS and name not in RECIPE_KEYS]
+    for name in misplaced:
+        place.at(name).wrong(f"a key of a stage; write it below [[stage]], or in --set as stage.NAME.{name}")
+    _note_unknown({name: value for name, value in table.items() if name not in misplaced}, RECIPE_KEYS, place)
     seed = _value(int, table, "seed", 1, place)
     root = _value(str, table, "data_root", "", place)
     folders = Folders.of(folder, root or "")

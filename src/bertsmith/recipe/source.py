@@ -130,7 +130,8 @@ def _item(stages: list[Any], step: str) -> Any:
         return stages[names.index(step)]
     if step.isdecimal() and int(step) < len(stages):
         return stages[int(step)]
-    raise ValueError(f"there is no stage {step}{nearest(step, names)}; there are: {', '.join(names)}, by place 0 to {len(stages) - 1}")
+    there = ", ".join(f"{name} ({place})" for place, name in enumerate(names)) or "none"
+    raise ValueError(f"there is no stage {step}{nearest(step, names)}; stages: {there}")
 
 
 def _value(text: str) -> Any:
