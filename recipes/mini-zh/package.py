@@ -3,8 +3,8 @@
     python recipes/mini-zh/package.py RUN src/bertsmith/builtin/models/mini-zh
 
 RUN is a finished run of `recipes/mini-zh/pretrain.toml`. The weights lose what float16 cannot hold (one part in two thousand); `config.json` says
-float32, so that everybody computes in it, and BERT's usual dropout, which pre-training did without and fine-tuning wants. The log of the training goes
-along, for the record.
+float32, so that everybody computes in it, and BERT's usual dropout, which pre-training did without and fine-tuning wants. The log of the training
+goes along, for the record.
 """
 
 import json
