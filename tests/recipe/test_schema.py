@@ -104,7 +104,7 @@ def test_five_mistakes_are_five_problems_each_with_its_place():
         ({"train": {"epochs": "3"}}, ".train.epochs", 'got "3"; it must be a number'),
         ({"train": {"epochs": True}}, ".train.epochs", "got true; it must be a number"),
         ({"train": {"steps": 2.5}}, ".train.steps", "got 2.5 (a number); it must be a whole number"),
-        ({"train": {"learning_rate": float("nan")}}, ".train.learning_rate", "got nan (a number); it must be a number"),
+        ({"train": {"learning_rate": float("nan")}}, ".train.learning_rate", "got nan (a number); it must be a finite number"),
         ({"train": {"schedule": "cosin"}}, ".train.schedule", 'it must be "linear" or "cosine" or "constant" (did you mean \'cosine\'?)'),
         ({"train": {"epochs": -1}}, ".train", "epochs is -1; it must be greater than 0"),
         ({"train": {"epochs": -1, "step": 3}}, ".train", "epochs is -1; it must be greater than 0"),
