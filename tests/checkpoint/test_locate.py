@@ -67,14 +67,21 @@ def test_a_name_on_the_hub_is_asked_for_with_its_revision_and_only_the_files_of_
     assert not {"*.h5", "*.msgpack", "*.onnx", "*.py"} & set(hub[0]["allow_patterns"])
 
 
-@pytest.mark.parametrize("error", [OfflineModeIsEnabled("offline"), LocalEntryNotFoundError("not cached"), OSError("no route")])
-def test_without_a_network_the_message_says_what_to_give_instead(error: Exception, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OfflineModeIsEnabled("offline"), "cannot be reached"),
+        (LocalEntryNotFoundError("not cached"), "cannot be reached"),
+        (OSError("no route"), "could not give it: no route"),
+    ],
+)
+def test_without_a_network_the_message_says_what_to_give_instead(error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch):
     def failing(*_: Any, **__: Any) -> NoReturn:
         raise error
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", failing)
     with pytest.raises(
-        CheckpointError, match=r"there is no folder 'nobody/nothing', and the Hub did not give .*give the path of a folder, or 'builtin:NAME'"
+        CheckpointError, match=rf"there is no folder 'nobody/nothing', and the Hub {reason}.*give the path of a folder, or 'builtin:NAME'"
     ):
         locate("nobody/nothing")
 

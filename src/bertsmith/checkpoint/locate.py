@@ -52,14 +52,18 @@ def _builtin(name: str) -> Path:
 
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, RepositoryNotFoundError, RevisionNotFoundError
 
     repository, _, revision = name.partition("@")
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=FILES))
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        if isinstance(error, HFValidationError | RepositoryNotFoundError | RevisionNotFoundError):
+            reason = "has no model of that name"
+        elif isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled):
+            reason = "cannot be reached"
+        else:
+            reason = f"could not give it: {str(error).strip().splitlines()[0]}"
         raise CheckpointError(
-            f"there is no folder {name!r}, and the Hub did not give a model of that name ({type(error).__name__}: {reason}). "
-            "Without a network, give the path of a folder, or 'builtin:NAME'"
+            f"there is no folder {name!r}, and the Hub {reason}. Without a network, give the path of a folder, or 'builtin:NAME'"
         ) from error

@@ -16,10 +16,13 @@ def convert(model: Model, out: Annotated[Path, typer.Argument(metavar="OUT", hel
 
     Shards, pickled weights and old names go in; safetensors that open in transformers come out.
     """
+    from bertsmith.checkpoint.folder import file_in_the_way
     from bertsmith.cli.output import emit
     from bertsmith.models import load, save
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if file := file_in_the_way(out):
+        raise RecipeError(f"{file} is a file; name a new folder")
+    if out.is_dir() and any(out.iterdir()):
         raise RecipeError(f"{out} exists and is not empty; name a new folder")
     checkpoint = load(model)
     save(checkpoint, out)

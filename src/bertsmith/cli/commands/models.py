@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from bertsmith.cli.options import AsJson
+from bertsmith.core.literals import literal
 
 EXAMPLE = "  bertsmith models builtin:mini-zh"
 
@@ -56,4 +57,6 @@ def _shown(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict) and value:
+        return literal(value)
     return str(value or "none")
