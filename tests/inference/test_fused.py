@@ -1,5 +1,7 @@
 """The fused encoder computes what the ordinary one computes, and steps aside where it cannot."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -59,11 +61,12 @@ def test_roberta():
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch is built without oneDNN")
-def test_weights_laid_out_for_onednn():
+@pytest.mark.parametrize("tokens", [0, 28, 29, math.inf], ids=["never", "larger", "just", "always"])
+def test_whichever_library_multiplies(tokens):
     ordinary = encoder()
-    fused = FusedEncoder(ordinary, packed=True)
-    assert fused.packed
+    fused = FusedEncoder(ordinary, onednn_tokens=tokens)
     assert difference(ordinary, fused, batch(3, 7, 7, 12)) < 1e-5
+    assert ("oneDNN" in fused.multiplied_by) == (tokens > 0)
 
 
 def test_first_tokens_alone_are_those_of_all():

@@ -119,10 +119,7 @@ class Engine:
             'float32'
         """
         fused = self._model.backbone
-        if isinstance(fused, FusedEncoder):
-            encoder = f"fused, weights laid out for {'oneDNN' if fused.packed else 'MKL'}"
-        else:
-            encoder = f"ordinary: {self._obstacle}"
+        encoder = f"fused, {fused.multiplied_by}" if isinstance(fused, FusedEncoder) else f"ordinary: {self._obstacle}"
         return {
             "device": str(self.device),
             "precision": self.precision,

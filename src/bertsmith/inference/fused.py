@@ -8,12 +8,13 @@ Most of the time goes into matrix products, and little can be done about those. 
 - sequences are attended to in groups of exactly equal length: no mask, and nothing is gathered or scattered. Batches that are cut from sorted
   sequences have few different lengths;
 - where only the first token's state is asked for (classification), the last block computes attention and feed-forward for that token alone;
-- weights are laid out once: for oneDNN where the processor has AVX-512, because that multiplies faster there; elsewhere transposed for MKL, by which
-  short texts one at a time gain. The price is a second copy of the weights.
+- weights are laid out once for oneDNN, which then need not do it at every product. That is faster for few tokens everywhere, and for many where the
+  processor has AVX-512; without AVX-512, many tokens are left to MKL. The price is a second copy of the weights.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from dataclasses import replace
@@ -52,31 +53,41 @@ def obstacle(encoder: Encoder) -> str | None:
     return None
 
 
-def packing_pays() -> bool:
-    """Whether weights laid out for oneDNN beforehand multiply faster than MKL: measured so on AVX-512, and the other way round on AVX2."""
-    return torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+FEW = 128
+"""Tokens up to which oneDNN with weights laid out beforehand multiplies faster than MKL on AVX2. Measured with two threads at the shapes of MiniLM
+and of BERT-base: 33 tokens 102 against 67 and 92 against 80 GFLOP/s, 256 tokens alike; with one thread and 1,024 tokens 76 against 84."""
+
+
+def most_tokens_for_onednn(dtype: torch.dtype) -> float:
+    """Up to how many tokens weights laid out for oneDNN pay on this machine; 0 where they never do."""
+    if not torch.backends.mkldnn.is_available():
+        return 0
+    if torch.backends.cpu.get_cpu_capability() == "AVX512":
+        return math.inf
+    return FEW if dtype == torch.float32 else 0
 
 
 class Product:
     """A linear layer with its weight laid out once.
 
     Args:
-        weight: As in `nn.Linear`.
+        weight: As in `nn.Linear`; kept where `onednn_tokens` is finite.
         bias: As in `nn.Linear`.
-        packed: Whether to lay the weight out for oneDNN.
+        onednn_tokens: Up to how many tokens are multiplied by oneDNN, from a layout of its own.
     """
 
-    def __init__(self, weight: Float[Tensor, "outputs inputs"], bias: Float[Tensor, " outputs"], packed: bool) -> None:
+    def __init__(self, weight: Float[Tensor, "outputs inputs"], bias: Float[Tensor, " outputs"], onednn_tokens: float) -> None:
         self.width = len(bias)
         self.bias = bias
-        self.packed = packed
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight) if packed else weight.t().contiguous()  # noqa: SLF001 (there is no public name)
+        self.onednn_tokens = onednn_tokens
+        self.laid_out = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous()) if onednn_tokens else None  # noqa: SLF001 (there is no public name)
+        self.weight = weight.t() if onednn_tokens < math.inf else None
 
     def __call__(self, states: Float[Tensor, "tokens inputs"], memory: Tensor) -> Float[Tensor, "tokens outputs"]:
         """The product; it may lie in `memory`, which is flat and large enough."""
-        if self.packed:
-            return torch.ops.mkldnn._linear_pointwise(states, self.weight, self.bias, "none", [], "")  # noqa: SLF001
         tokens = states.shape[0]
+        if self.weight is None or tokens <= self.onednn_tokens:
+            return torch.ops.mkldnn._linear_pointwise(states, self.laid_out, self.bias, "none", [], "")  # noqa: SLF001
         out = memory[: tokens * self.width].view(tokens, self.width)
         return torch.addmm(self.bias, states, self.weight, out=out)
 
@@ -87,16 +98,16 @@ class FusedBlock:
     Args:
         block: Whose weights to take.
         dtype: What to compute in.
-        packed: Whether to lay weights out for oneDNN.
+        onednn_tokens: See `Product`.
     """
 
-    def __init__(self, block: Block, dtype: torch.dtype, *, packed: bool) -> None:
+    def __init__(self, block: Block, dtype: torch.dtype, *, onednn_tokens: float) -> None:
         attention, feed_forward = block.attention, block.feed_forward
         self.heads = attention.heads
-        self.query_key_value = _product([attention.query, attention.key, attention.value], dtype, packed)
-        self.output = _product([attention.output], dtype, packed)
-        self.widen = _product([feed_forward.widen], dtype, packed)
-        self.narrow = _product([feed_forward.narrow], dtype, packed)
+        self.query_key_value = _product([attention.query, attention.key, attention.value], dtype, onednn_tokens)
+        self.output = _product([attention.output], dtype, onednn_tokens)
+        self.widen = _product([feed_forward.widen], dtype, onednn_tokens)
+        self.narrow = _product([feed_forward.narrow], dtype, onednn_tokens)
         self.activation = IN_PLACE.get(feed_forward.activation_name, ACTIVATIONS[feed_forward.activation_name])
         self.attention_norm = _norm(block.attention_norm, dtype)
         self.feed_forward_norm = _norm(block.feed_forward_norm, dtype)
@@ -123,21 +134,28 @@ class FusedBlock:
 
 
 class FusedEncoder(Encoder):
-    """Computes the same as the encoder it is made from; for inference on a CPU.
+    """Computes the same as the encoder it is made from; for inference on a CPU. Weights that change afterwards need a new one.
 
     Args:
         encoder: One without an `obstacle`.
         dtype: What the blocks compute in. The states that come out are float32 in any case.
-        packed: Whether to lay weights out for oneDNN; by default where that pays.
+        onednn_tokens: Up to how many tokens oneDNN multiplies, from weights laid out beforehand; by default as many as it pays for.
     """
 
-    def __init__(self, encoder: Encoder, dtype: torch.dtype = torch.float32, *, packed: bool | None = None) -> None:
+    def __init__(self, encoder: Encoder, dtype: torch.dtype = torch.float32, *, onednn_tokens: float | None = None) -> None:
         super().__init__(encoder.embeddings, [block for block in encoder.blocks if isinstance(block, Block)])
         self.dtype = dtype
-        self.packed = packing_pays() if packed is None else packed
+        self.onednn_tokens = most_tokens_for_onednn(dtype) if onednn_tokens is None else onednn_tokens
         self.only_first = False
         with torch.no_grad():
-            self._fused = [FusedBlock(block, dtype, packed=self.packed) for block in encoder.blocks if isinstance(block, Block)]
+            self._fused = [FusedBlock(block, dtype, onednn_tokens=self.onednn_tokens) for block in encoder.blocks if isinstance(block, Block)]
+
+    @property
+    def multiplied_by(self) -> str:
+        """Which libraries multiply, in words."""
+        if self.onednn_tokens in (0, math.inf):
+            return "products by oneDNN" if self.onednn_tokens else "products by torch's own choice"
+        return f"products of up to {self.onednn_tokens:.0f} tokens by oneDNN, larger ones by torch's own choice"
 
     def for_first_token(self) -> FusedEncoder:
         """The same encoder, the same weights; what it returns holds the first token of every sequence and no other."""
@@ -157,11 +175,11 @@ class FusedEncoder(Encoder):
         return Encoded(states.float(), _one_each(layout) if self.only_first else layout)
 
 
-def _product(linears: list[nn.Linear], dtype: torch.dtype, packed: bool) -> Product:
+def _product(linears: list[nn.Linear], dtype: torch.dtype, onednn_tokens: float) -> Product:
     """Several layers with the same input as one."""
     weights = [linear.weight.detach() for linear in linears]
     weight = weights[0] if len(weights) == 1 else torch.cat(weights)
-    return Product(weight.to(dtype), torch.cat([linear.bias.detach() for linear in linears]).to(dtype), packed)
+    return Product(weight.to(dtype), torch.cat([linear.bias.detach() for linear in linears]).to(dtype), onednn_tokens)
 
 
 def _norm(norm: nn.LayerNorm, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
