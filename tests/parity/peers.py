@@ -15,7 +15,7 @@ from bertsmith.models import Checkpoint, load
 from bertsmith.text.tokenizer import Tokenizer
 
 TOLERANCE = 1e-5
-FAMILIES = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta"}
+FAMILIES = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "electra": "Electra"}
 CLASSES = {
     "encoder": "Model",
     "mlm": "ForMaskedLM",

@@ -163,7 +163,7 @@ class FusedEncoder(Encoder):
         other.only_first = True
         return other
 
-    def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length hidden"] | None = None) -> Encoded:
+    def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None) -> Encoded:
         """The last block's states; see `Encoder.forward`. Call it inside `torch.inference_mode()`."""
         layout = self._layout(batch)
         layout = replace(layout, groups=tuple(_without_masks(layout.groups)))

@@ -45,17 +45,17 @@ class EmbeddingParts:
         token: What the token is.
         position: Where it stands.
         segment: Which segment it is in.
-        total: Layer norm of the sum: what the first block sees.
+        total: Layer norm of the sum: what the first block sees (factorised embeddings: what is then widened).
     """
 
-    token: Float[Tensor, "batch length hidden"]
-    position: Float[Tensor, "batch length hidden"]
-    segment: Float[Tensor, "batch length hidden"]
-    total: Float[Tensor, "batch length hidden"]
+    token: Float[Tensor, "batch length width"]
+    position: Float[Tensor, "batch length width"]
+    segment: Float[Tensor, "batch length width"]
+    total: Float[Tensor, "batch length width"]
 
 
 class Embeddings(nn.Module):
-    """Token, position and segment embeddings, added, normalised, dropped out.
+    """Token, position and segment embeddings, added, normalised, dropped out; and widened where they are narrower than the blocks.
 
     Args:
         vocabulary: Number of token ids.
@@ -66,6 +66,7 @@ class Embeddings(nn.Module):
         dropout: Share of values set to zero while training, 0-1.
         positions: The rule that gives position ids.
         reserved_positions: Position ids that no token gets (RoBERTa: `padding_id + 1`), so that sequences may be that much shorter.
+        widened_to: Width of the blocks' states, where a linear layer leads there from `hidden` (factorised embeddings: ALBERT, small ELECTRA).
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Embeddings(nn.Module):
         dropout: float,
         positions: Positions = columns,
         reserved_positions: int = 0,
+        widened_to: int | None = None,
     ) -> None:
         super().__init__()
         self.max_length = max_positions - reserved_positions
@@ -88,9 +90,10 @@ class Embeddings(nn.Module):
         self.norm = nn.LayerNorm(hidden, eps=epsilon)
         self.dropout = nn.Dropout(dropout)
         self.positions = positions
+        self.widen = nn.Identity() if widened_to is None else nn.Linear(hidden, widened_to)
 
     def forward(
-        self, batch: Batch, layout: Layout, token_embeddings: Float[Tensor, "batch length hidden"] | None = None
+        self, batch: Batch, layout: Layout, token_embeddings: Float[Tensor, "batch length width"] | None = None
     ) -> Float[Tensor, "tokens hidden"]:
         """The packed input of the first block.
 
@@ -100,7 +103,7 @@ class Embeddings(nn.Module):
             token_embeddings: Used in the place of the token embedding of `batch.input_ids`.
         """
         token, position, segment = self._looked_up(batch, layout, token_embeddings)
-        return self.dropout(self.norm(token + position + segment))
+        return self.widen(self.dropout(self.norm(token + position + segment)))
 
     def parts(self, batch: Batch, layout: Layout) -> EmbeddingParts:
         """The three embeddings one by one, for looking at."""

@@ -67,7 +67,7 @@ class Encoder(nn.Module):
         self.embeddings = embeddings
         self.blocks = nn.ModuleList(blocks)
 
-    def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length hidden"] | None = None) -> Encoded:
+    def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None) -> Encoded:
         """The last block's states.
 
         Args:

@@ -54,23 +54,25 @@ class PooledClassifier(nn.Module):
 
 
 class DenseClassifier(nn.Module):
-    """RoBERTa's classification head: dropout, dense, tanh, dropout, linear, on the first token's state.
+    """RoBERTa's classification head: dropout, dense, activation, dropout, linear, on the first token's state.
 
     Args:
         hidden: Width of the states.
         num_labels: Scores a sequence.
         dropout: Share of values set to zero while training, 0-1.
+        activation: A name of `ACTIVATIONS`; ELECTRA's head has "gelu".
     """
 
-    def __init__(self, hidden: int, num_labels: int, dropout: float) -> None:
+    def __init__(self, hidden: int, num_labels: int, dropout: float, activation: str = "tanh") -> None:
         super().__init__()
         self.dense = nn.Linear(hidden, hidden)
+        self.activation: Callable[[Tensor], Tensor] = ACTIVATIONS[activation]
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, num_labels)
 
     def forward(self, encoded: Encoded) -> Float[Tensor, "batch num_labels"]:
         """One row of scores a sequence."""
-        return self.output(self.dropout(torch.tanh(self.dense(self.dropout(encoded.first())))))
+        return self.output(self.dropout(self.activation(self.dense(self.dropout(encoded.first())))))
 
 
 class TokenClassifier(nn.Module):
@@ -118,17 +120,39 @@ class VocabularyHead(nn.Module):
         embedding: The token embedding.
         activation: A name of `ACTIVATIONS`.
         epsilon: Of the layer norm.
+        hidden: Width of the states, where it is another than that of the embedding (factorised embeddings).
     """
 
-    def __init__(self, embedding: nn.Embedding, activation: str, epsilon: float) -> None:
+    def __init__(self, embedding: nn.Embedding, activation: str, epsilon: float, hidden: int | None = None) -> None:
         super().__init__()
-        vocabulary, hidden = embedding.weight.shape
-        self.dense = nn.Linear(hidden, hidden)
+        vocabulary, width = embedding.weight.shape
+        self.dense = nn.Linear(hidden or width, width)
         self.activation: Callable[[Tensor], Tensor] = ACTIVATIONS[activation]
-        self.norm = nn.LayerNorm(hidden, eps=epsilon)
+        self.norm = nn.LayerNorm(width, eps=epsilon)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
         self._embedding = (embedding,)
 
     def forward(self, states: Float[Tensor, "chosen hidden"]) -> Float[Tensor, "chosen vocabulary"]:
         """Scores over the vocabulary for chosen states; take them with `Encoded.at`."""
         return F.linear(self.norm(self.activation(self.dense(states))), self._embedding[0].weight, self.bias)
+
+
+class ReplacedTokenHead(nn.Module):
+    """ELECTRA's discriminator: is this token the one that was written, or one that a generator put in its place?
+
+    Reference: Clark et al. 2020, "ELECTRA", section 2.
+
+    Args:
+        hidden: Width of the states.
+        activation: A name of `ACTIVATIONS`.
+    """
+
+    def __init__(self, hidden: int, activation: str) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden, hidden)
+        self.activation: Callable[[Tensor], Tensor] = ACTIVATIONS[activation]
+        self.output = nn.Linear(hidden, 1)
+
+    def forward(self, encoded: Encoded) -> Float[Tensor, "batch length 1"]:
+        """A score a token, above 0 where it is taken for replaced; zeros at padding."""
+        return encoded.layout.pad(self.output(self.activation(self.dense(encoded.states))))

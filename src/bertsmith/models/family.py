@@ -33,7 +33,7 @@ DESCRIPTIVE = frozenset(
     "max_length min_length model_type num_labels output_attentions output_hidden_states output_past output_scores pad_token_id pooler_fc_size "
     "pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type prefix problem_type return_dict sep_token_id cls_token_id "
     "task_specific_params tokenizer_class torch_dtype torchscript transformers_version use_cache vocab_type _attn_implementation_autoset "
-    "use_return_dict summary_type license num_beams num_beam_groups temperature top_k top_p typical_p repetition_penalty length_penalty "
+    "use_return_dict summary_activation summary_last_dropout summary_type summary_use_proj license num_beams num_beam_groups temperature top_k top_p typical_p repetition_penalty length_penalty "
     "diversity_penalty num_return_sequences padding tf_legacy_loss truncation use_bfloat16 xla_device".split()
 )
 """Keys of a `config.json` that change nothing of what an encoder computes."""
@@ -80,7 +80,7 @@ class Model(nn.Module):
         self.backbone = backbone
         self.heads = nn.ModuleDict(dict(heads))
 
-    def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length hidden"] | None = None) -> Encoded:
+    def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None) -> Encoded:
         """States of all tokens; give them to a head."""
         return self.backbone(batch, token_embeddings)
 
