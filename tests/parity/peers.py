@@ -23,8 +23,11 @@ CLASSES = {
     "classification": "ForSequenceClassification",
     "tagging": "ForTokenClassification",
     "span": "ForQuestionAnswering",
+    "replaced": "ForPreTraining",
 }
-FAMILIES_AND_HEADS = [(family, head) for family in FAMILIES for head in CLASSES if (family, head) not in {("roberta", "nsp"), ("xlm-roberta", "nsp")}]
+ONLY = {"nsp": {"bert"}, "replaced": {"electra"}}
+"""Heads that not every family has."""
+FAMILIES_AND_HEADS = [(family, head) for family in FAMILIES for head in CLASSES if family in ONLY.get(head, FAMILIES)]
 LABELS = 3
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"的一是在不了有和人这中大为上个国我以要他", "the", "a", "##s", "model"]
 
@@ -54,8 +57,9 @@ def peer_config(family: str, **changes: Any) -> Any:
         "num_hidden_layers": 2,
         "num_attention_heads": 3,
         "intermediate_size": 40,
+        **({"embedding_size": 16} if family == "electra" else {}),
         "max_position_embeddings": 20,
-        "type_vocab_size": 2 if family == "bert" else 1,
+        "type_vocab_size": 2 if family in {"bert", "electra"} else 1,
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
         "num_labels": LABELS,
@@ -99,7 +103,7 @@ def ragged(family: str, side: str = "right", lengths: tuple[int, ...] = (7, 3, 1
     size = torch.tensor(lengths)[:, None]
     mask = (places < size if side == "right" else places >= width - size).long()
     input_ids = torch.randint(1, len(VOCABULARY), mask.shape, generator=generator) * mask
-    segments = torch.randint(0, 2, mask.shape, generator=generator) if family == "bert" else torch.zeros_like(mask)
+    segments = torch.randint(0, 2, mask.shape, generator=generator) if family in {"bert", "electra"} else torch.zeros_like(mask)
     return Batch(input_ids, mask, segments * mask)
 
 
@@ -115,7 +119,7 @@ def ours(checkpoint: Checkpoint, head: str, batch: Batch, token_embeddings: Tens
     if head == "mlm":
         return checkpoint.model.heads["mlm"](encoded.at(batch.attention_mask.bool()))
     scores: Tensor = checkpoint.model.heads[head](encoded)
-    return scores[batch.attention_mask.bool()] if head in {"tagging", "span"} else scores
+    return scores[batch.attention_mask.bool()] if head in {"tagging", "span", "replaced"} else scores
 
 
 def theirs(peer: Any, head: str, batch: Batch, **more: Any) -> Tensor:
@@ -126,7 +130,7 @@ def theirs(peer: Any, head: str, batch: Batch, **more: Any) -> Tensor:
         return output.last_hidden_state[real]
     if head == "span":
         return torch.stack([output.start_logits, output.end_logits], dim=2)[real]
-    return output.logits[real] if head in {"mlm", "tagging"} else output.logits
+    return output.logits[real] if head in {"mlm", "tagging"} else output.logits[real][:, None] if head == "replaced" else output.logits
 
 
 def assert_close(actual: Tensor, expected: Tensor, what: str = "outputs") -> None:

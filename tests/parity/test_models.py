@@ -60,6 +60,13 @@ def _at_first_token(peer: Any, batch: Batch) -> Tensor:
     return peer.classifier(peer.bert.pooler(first) if hasattr(peer, "bert") else first)
 
 
+def _replaced_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    batch = ragged(both.family)
+    real, scores = batch.attention_mask.bool(), ours(both.checkpoint, both.head, batch).squeeze(1)
+    labels = torch.randint(0, 2, real.shape, generator=generator)
+    return F.binary_cross_entropy_with_logits(scores, labels[real].float()), both.peer(**inputs(batch), labels=labels).loss
+
+
 def test_losses_and_the_gradients_of_all_weights_are_equal(both: Pair):
     both.peer.zero_grad()
     both.checkpoint.model.zero_grad()
@@ -106,6 +113,7 @@ LOSSES: dict[str, Callable[[Pair, torch.Generator], tuple[Tensor, Tensor]]] = {
     "nsp": _sentence_losses,
     "classification": _sentence_losses,
     "span": _span_losses,
+    "replaced": _replaced_losses,
 }
 
 
