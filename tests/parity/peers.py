@@ -15,7 +15,7 @@ from bertsmith.models import Checkpoint, load
 from bertsmith.text.tokenizer import Tokenizer
 
 TOLERANCE = 1e-5
-FAMILIES = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "electra": "Electra"}
+FAMILIES = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "electra": "Electra", "albert": "Albert"}
 CLASSES = {
     "encoder": "Model",
     "mlm": "ForMaskedLM",
@@ -28,6 +28,7 @@ CLASSES = {
 ONLY = {"nsp": {"bert"}, "replaced": {"electra"}}
 """Heads that not every family has."""
 FAMILIES_AND_HEADS = [(family, head) for family in FAMILIES for head in CLASSES if family in ONLY.get(head, FAMILIES)]
+SEGMENTED = {"bert", "electra", "albert"}
 LABELS = 3
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"的一是在不了有和人这中大为上个国我以要他", "the", "a", "##s", "model"]
 
@@ -57,9 +58,9 @@ def peer_config(family: str, **changes: Any) -> Any:
         "num_hidden_layers": 2,
         "num_attention_heads": 3,
         "intermediate_size": 40,
-        **({"embedding_size": 16} if family == "electra" else {}),
+        **({"embedding_size": 16} if family in {"electra", "albert"} else {}),
         "max_position_embeddings": 20,
-        "type_vocab_size": 2 if family in {"bert", "electra"} else 1,
+        "type_vocab_size": 2 if family in SEGMENTED else 1,
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
         "num_labels": LABELS,
@@ -103,7 +104,7 @@ def ragged(family: str, side: str = "right", lengths: tuple[int, ...] = (7, 3, 1
     size = torch.tensor(lengths)[:, None]
     mask = (places < size if side == "right" else places >= width - size).long()
     input_ids = torch.randint(1, len(VOCABULARY), mask.shape, generator=generator) * mask
-    segments = torch.randint(0, 2, mask.shape, generator=generator) if family in {"bert", "electra"} else torch.zeros_like(mask)
+    segments = torch.randint(0, 2, mask.shape, generator=generator) if family in SEGMENTED else torch.zeros_like(mask)
     return Batch(input_ids, mask, segments * mask)
 
 

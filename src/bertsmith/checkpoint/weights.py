@@ -69,7 +69,7 @@ def _translate(name: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str |
 
 
 _OLD_NAMES = {"gamma": "weight", "beta": "bias"}
-_HEADS_PREFIXES = ("cls.", "classifier.", "lm_head.", "qa_outputs.", "discriminator_predictions.", "generator_")
+_HEADS_PREFIXES = ("cls.", "classifier.", "lm_head.", "qa_outputs.", "discriminator_predictions.", "generator_", "predictions.", "sop_classifier.")
 
 
 def modern_name(name: str) -> str:

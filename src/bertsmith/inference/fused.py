@@ -143,7 +143,7 @@ class FusedEncoder(Encoder):
     """
 
     def __init__(self, encoder: Encoder, dtype: torch.dtype = torch.float32, *, onednn_tokens: float | None = None) -> None:
-        super().__init__(encoder.embeddings, [block for block in encoder.blocks if isinstance(block, Block)])
+        super().__init__(encoder.embeddings, [block for block in encoder.blocks if isinstance(block, Block)], encoder.layers)
         self.dtype = dtype
         self.onednn_tokens = most_tokens_for_onednn(dtype) if onednn_tokens is None else onednn_tokens
         self.only_first = False
@@ -169,9 +169,8 @@ class FusedEncoder(Encoder):
         layout = replace(layout, groups=tuple(_without_masks(layout.groups)))
         states = self.embeddings(batch, layout, token_embeddings).to(self.dtype)
         wide, narrow = states.new_empty(len(states) * max(block.width for block in self._fused)), torch.empty_like(states).flatten()
-        for block in self._fused:
-            only_first = self.only_first and block is self._fused[-1]
-            states = block(states, layout, wide, narrow, only_first=only_first)
+        for layer, block in enumerate(self.stack(self._fused), 1):
+            states = block(states, layout, wide, narrow, only_first=self.only_first and layer == self.layers)
         return Encoded(states.float(), _one_each(layout) if self.only_first else layout)
 
 

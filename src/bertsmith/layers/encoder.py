@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -12,6 +14,8 @@ from bertsmith.layers.attention import SelfAttention
 from bertsmith.layers.embeddings import EmbeddingParts, Embeddings
 from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.layout import Encoded, Layout
+
+Applied = TypeVar("Applied")
 
 
 class Block(nn.Module):
@@ -60,12 +64,22 @@ class Encoder(nn.Module):
     Args:
         embeddings: Makes the first states from a batch.
         blocks: Applied in order.
+        layers: How many blocks the states go through, where there are fewer and each is applied several times in a row (ALBERT).
     """
 
-    def __init__(self, embeddings: Embeddings, blocks: list[Block]) -> None:
+    def __init__(self, embeddings: Embeddings, blocks: list[Block], layers: int | None = None) -> None:
         super().__init__()
         self.embeddings = embeddings
         self.blocks = nn.ModuleList(blocks)
+        self.layers = len(blocks) if layers is None else layers
+
+    def stack(self, blocks: Sequence[Applied]) -> list[Applied]:
+        """What is applied layer by layer.
+
+        Args:
+            blocks: One for each of this encoder's blocks.
+        """
+        return [blocks[layer * len(blocks) // self.layers] for layer in range(self.layers)]
 
     def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None) -> Encoded:
         """The last block's states.
@@ -79,7 +93,7 @@ class Encoder(nn.Module):
         """
         layout = self._layout(batch)
         states = self.embeddings(batch, layout, token_embeddings)
-        for block in self.blocks:
+        for block in self.stack(list(self.blocks)):
             states = block(states, layout)
         return Encoded(states, layout)
 
@@ -88,7 +102,7 @@ class Encoder(nn.Module):
         layout = self._layout(batch)
         states = [self.embeddings(batch, layout)]
         attention: list[Tensor] = []
-        for block in self.blocks:
+        for block in self.stack(list(self.blocks)):
             assert isinstance(block, Block)
             attention.append(block.attention.probabilities(states[-1], layout))
             states.append(block(states[-1], layout))

@@ -165,7 +165,7 @@ def _check_layouts(tiny: Family) -> None:
         for one_group in (True, False):
             layout = Layout.of(batch.attention_mask, one_group=one_group)
             states = model.backbone.embeddings(batch, layout)
-            for block in model.backbone.blocks:
+            for block in model.backbone.stack(list(model.backbone.blocks)):
                 states = block(states, layout)
             expect_close(Encoded(states, layout).at(real), expected, f"{_of(tiny, {})}: states with one_group={one_group}")
         alone = torch.cat([model(_row(batch, row)).states for row in range(len(real))])
