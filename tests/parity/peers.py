@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,53 @@ from bertsmith.models import Checkpoint, load
 from bertsmith.text.tokenizer import Tokenizer
 
 TOLERANCE = 1e-5
-FAMILIES = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "electra": "Electra", "albert": "Albert"}
 CLASSES = {
     "encoder": "Model",
     "mlm": "ForMaskedLM",
+    "lm": "LMHeadModel",
     "nsp": "ForNextSentencePrediction",
     "classification": "ForSequenceClassification",
     "tagging": "ForTokenClassification",
     "span": "ForQuestionAnswering",
     "replaced": "ForPreTraining",
 }
-ONLY = {"nsp": {"bert"}, "replaced": {"electra"}}
-"""Heads that not every family has."""
-FAMILIES_AND_HEADS = [(family, head) for family in FAMILIES for head in CLASSES if family in ONLY.get(head, FAMILIES)]
-SEGMENTED = {"bert", "electra", "albert"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a family is called and built in `transformers`.
+
+    Attributes:
+        stem: What stands at the front of its classes.
+        heads: Those that are compared.
+        segments: Whether it has segment embeddings for two segments.
+        tiny: Keys of a tiny configuration beside the usual ones.
+        pooler: Whether a bare encoder has a pooler.
+    """
+
+    stem: str
+    heads: tuple[str, ...] = ("encoder", "mlm", "classification", "tagging", "span")
+    segments: bool = False
+    tiny: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    pooler: bool = True
+
+
+FAMILIES = {
+    "bert": Kind("Bert", ("encoder", "mlm", "nsp", "classification", "tagging", "span"), segments=True),
+    "roberta": Kind("Roberta"),
+    "xlm-roberta": Kind("XLMRoberta"),
+    "electra": Kind(
+        "Electra", ("encoder", "mlm", "replaced", "classification", "tagging", "span"), segments=True, tiny={"embedding_size": 16}, pooler=False
+    ),
+    "albert": Kind("Albert", segments=True, tiny={"embedding_size": 16}),
+    "gpt2": Kind(
+        "GPT2", ("encoder", "lm", "classification", "tagging", "span"), tiny={"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}, pooler=False
+    ),
+}
+FAMILIES_AND_HEADS = [(family, head) for family, kind in FAMILIES.items() for head in kind.heads]
+ENCODERS_AND_HEADS = [(family, head) for family, head in FAMILIES_AND_HEADS if "mlm" in FAMILIES[family].heads]
+SENTENCE_HEADS = {"nsp", "classification"}
+VOCABULARY_HEADS = {"mlm", "lm"}
 LABELS = 3
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"的一是在不了有和人这中大为上个国我以要他", "the", "a", "##s", "model"]
 
@@ -58,21 +91,21 @@ def peer_config(family: str, **changes: Any) -> Any:
         "num_hidden_layers": 2,
         "num_attention_heads": 3,
         "intermediate_size": 40,
-        **({"embedding_size": 16} if family in {"electra", "albert"} else {}),
         "max_position_embeddings": 20,
-        "type_vocab_size": 2 if family in SEGMENTED else 1,
+        **({"type_vocab_size": 2 if FAMILIES[family].segments else 1} if "mlm" in FAMILIES[family].heads else {}),
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
         "num_labels": LABELS,
         "pad_token_id": 0,
+        **FAMILIES[family].tiny,
     }
-    return getattr(transformers, f"{FAMILIES[family]}Config")(**{**values, **changes})
+    return getattr(transformers, f"{FAMILIES[family].stem}Config")(**{**values, **changes})
 
 
 def peer_model(family: str, head: str, **changes: Any) -> Any:
     """A model all of whose weights are random, norms and biases too, so that none of them can be mistaken for another."""
     changes = {"num_labels": 2, **changes} if head == "span" else changes
-    model = getattr(transformers, f"{FAMILIES[family]}{CLASSES[head]}")(peer_config(family, **changes))
+    model = getattr(transformers, f"{FAMILIES[family].stem}{CLASSES[head]}")(peer_config(family, **changes))
     generator = torch.Generator().manual_seed(len(family) * 100 + len(head))
     with torch.no_grad():
         for weight in model.parameters():
@@ -82,7 +115,7 @@ def peer_model(family: str, head: str, **changes: Any) -> Any:
 
 def save_peer(model: Any, folder: Path, **how: Any) -> Path:
     model.save_pretrained(folder, **how)
-    if model.config.type_vocab_size > 1:
+    if getattr(model.config, "type_vocab_size", 1) > 1:
         Tokenizer.from_tokens(VOCABULARY).save(folder)
     else:  # a tokenizer without segments; the models of these tests are given ids
         (folder / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(["<pad>", "<unk>", "<s>", "</s>", "<mask>"])}))
@@ -104,12 +137,14 @@ def ragged(family: str, side: str = "right", lengths: tuple[int, ...] = (7, 3, 1
     size = torch.tensor(lengths)[:, None]
     mask = (places < size if side == "right" else places >= width - size).long()
     input_ids = torch.randint(1, len(VOCABULARY), mask.shape, generator=generator) * mask
-    segments = torch.randint(0, 2, mask.shape, generator=generator) if family in SEGMENTED else torch.zeros_like(mask)
+    segments = torch.randint(0, 2, mask.shape, generator=generator) if FAMILIES[family].segments else torch.zeros_like(mask)
     return Batch(input_ids, mask, segments * mask)
 
 
 def inputs(batch: Batch) -> dict[str, Tensor]:
-    return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask, "token_type_ids": batch.token_type_ids}
+    """What a peer is given; segments only where there are some, because GPT-2 takes them for tokens."""
+    given = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    return {**given, "token_type_ids": batch.token_type_ids} if batch.token_type_ids.any() else given
 
 
 def ours(checkpoint: Checkpoint, head: str, batch: Batch, token_embeddings: Tensor | None = None) -> Tensor:
@@ -117,8 +152,8 @@ def ours(checkpoint: Checkpoint, head: str, batch: Batch, token_embeddings: Tens
     encoded = checkpoint.model(batch, token_embeddings)
     if head == "encoder":
         return encoded.at(batch.attention_mask.bool())
-    if head == "mlm":
-        return checkpoint.model.heads["mlm"](encoded.at(batch.attention_mask.bool()))
+    if head in VOCABULARY_HEADS:
+        return checkpoint.model.heads[head](encoded.at(batch.attention_mask.bool()))
     scores: Tensor = checkpoint.model.heads[head](encoded)
     return scores[batch.attention_mask.bool()] if head in {"tagging", "span", "replaced"} else scores
 
@@ -131,7 +166,7 @@ def theirs(peer: Any, head: str, batch: Batch, **more: Any) -> Tensor:
         return output.last_hidden_state[real]
     if head == "span":
         return torch.stack([output.start_logits, output.end_logits], dim=2)[real]
-    return output.logits[real] if head in {"mlm", "tagging"} else output.logits[real][:, None] if head == "replaced" else output.logits
+    return output.logits[real] if head in {*VOCABULARY_HEADS, "tagging"} else output.logits[real][:, None] if head == "replaced" else output.logits
 
 
 def assert_close(actual: Tensor, expected: Tensor, what: str = "outputs") -> None:

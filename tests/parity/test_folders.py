@@ -16,6 +16,7 @@ from bertsmith.models import create, load, save
 from bertsmith.text.tokenizer import Tokenizer
 from tests.parity.peers import (
     CLASSES,
+    ENCODERS_AND_HEADS,
     FAMILIES,
     FAMILIES_AND_HEADS,
     VOCABULARY,
@@ -30,9 +31,12 @@ from tests.parity.peers import (
     theirs,
 )
 
+BERT_AND_ROBERTA = ["bert", "roberta", "xlm-roberta"]
 AUTO = {
     "encoder": transformers.AutoModel,
     "mlm": transformers.AutoModelForMaskedLM,
+    "lm": transformers.AutoModelForCausalLM,
+    "replaced": transformers.AutoModelForPreTraining,
     "nsp": transformers.AutoModelForNextSentencePrediction,
     "classification": transformers.AutoModelForSequenceClassification,
     "tagging": transformers.AutoModelForTokenClassification,
@@ -58,12 +62,12 @@ def test_what_we_write_opens_in_transformers(family: str, head: str, tmp_path: P
     both = pair(family, head, tmp_path / "theirs")
     save(both.checkpoint, tmp_path / "ours")
     again = reopened(tmp_path / "ours", head)
-    assert type(again).__name__ == f"{FAMILIES[family]}{CLASSES[head]}"
+    assert type(again).__name__ == f"{FAMILIES[family].stem}{CLASSES[head]}"
     assert again.config.architectures == [type(again).__name__]
     assert_same(both, again)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", BERT_AND_ROBERTA)
 @pytest.mark.parametrize("head", ["mlm", "classification", "tagging", "span"])
 def test_a_new_model_opens_in_transformers(family: str, head: str, tmp_path: Path):
     tokenizer = Tokenizer.from_tokens(VOCABULARY)
@@ -136,7 +140,7 @@ def test_a_pickle_of_tensors_with_copies_of_tied_weights_opens(family: str, head
     assert_same(Pair(family, head, peer, load(str(folder))), peer)
 
 
-@pytest.mark.parametrize(("family", "head"), FAMILIES_AND_HEADS)
+@pytest.mark.parametrize(("family", "head"), ENCODERS_AND_HEADS)
 def test_norms_by_their_first_names_open(family: str, head: str, tmp_path: Path):
     peer = peer_model(family, head)
     folder = save_peer(peer, tmp_path)
@@ -146,7 +150,7 @@ def test_norms_by_their_first_names_open(family: str, head: str, tmp_path: Path)
     assert_same(Pair(family, head, peer, load(str(folder))), peer)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", BERT_AND_ROBERTA)
 @pytest.mark.parametrize("prefixed", [True, False])
 @pytest.mark.parametrize("pooler", [True, False])
 def test_a_bare_encoder_opens_with_and_without_its_name_and_its_pooler(family: str, prefixed: bool, pooler: bool, tmp_path: Path):

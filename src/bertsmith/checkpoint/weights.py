@@ -3,13 +3,20 @@
 A rule is a pair of templates, ours and the published one; `{}` stands for one part of a dotted name and keeps its place:
 
     "blocks.{}.attention.query.{}"  ↔  "bert.encoder.layer.{}.attention.self.query.{}"
+
+Where a family stores several matrices as one, or on their sides, the table says so, and `unfold` and `fold` lead from the stored form to one matrix a
+name, outputs before inputs, and back.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -18,8 +25,10 @@ class WeightTable:
 
     Args:
         rules: Our template to theirs. Both have the same number of `{}`.
-        ignored: Published names that carry nothing of their own (position ids).
+        ignored: Published names that carry nothing of their own (position ids), as templates.
         copies: Published names of weights that are stored a second time because they are tied, and the names of what they repeat.
+        joined: Templates of published weights that are several, one below the other, and the templates that stand for the parts.
+        transposed: Templates of published matrices that are stored inputs before outputs.
 
     Example:
         >>> table = WeightTable({"blocks.{}.query.{}": "bert.layer.{}.q.{}"}, ignored=("bert.position_ids",))
@@ -30,6 +39,8 @@ class WeightTable:
     rules: Mapping[str, str]
     ignored: tuple[str, ...] = ()
     copies: Mapping[str, str] = field(default_factory=dict[str, str])
+    joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    transposed: tuple[str, ...] = ()
     _to_ours: tuple[tuple[re.Pattern[str], str], ...] = field(init=False, repr=False, compare=False)
     _to_theirs: tuple[tuple[re.Pattern[str], str], ...] = field(init=False, repr=False, compare=False)
 
@@ -38,7 +49,13 @@ class WeightTable:
         object.__setattr__(self, "_to_theirs", tuple((_pattern(ours), theirs) for ours, theirs in self.rules.items()))
 
     def __or__(self, other: WeightTable) -> WeightTable:
-        return WeightTable({**self.rules, **other.rules}, self.ignored + other.ignored, {**self.copies, **other.copies})
+        return WeightTable(
+            {**self.rules, **other.rules},
+            self.ignored + other.ignored,
+            {**self.copies, **other.copies},
+            {**self.joined, **other.joined},
+            self.transposed + other.transposed,
+        )
 
     def ours(self, name: str) -> str | None:
         """Our name for a published one; None where no rule knows it."""
@@ -50,13 +67,52 @@ class WeightTable:
 
     def ignores(self, name: str) -> bool:
         """Whether a published name is known to carry nothing of its own."""
-        return name in self.ignored or name in self.copies
+        return name in self.copies or any(_pattern(template).fullmatch(name) for template in self.ignored)
 
     def under(self, prefix: str) -> WeightTable:
         """The same table for a module that stands at `prefix` in ours."""
-        return WeightTable({f"{prefix}.{ours}": theirs for ours, theirs in self.rules.items()}, self.ignored, self.copies)
+        return replace(self, rules={f"{prefix}.{ours}": theirs for ours, theirs in self.rules.items()})
+
+    def unfold(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Stored weights with every matrix upright and by itself.
+
+        Example:
+            >>> table = WeightTable({}, joined={"{}.qk": ("{}.q", "{}.k")}, transposed=("{}.qk",))
+            >>> {name: weight.tolist() for name, weight in table.unfold({"a.qk": torch.tensor([[1, 2], [3, 4]])}).items()}
+            {'a.q': [[1, 3]], 'a.k': [[2, 4]]}
+        """
+        upright = {name: self._turned(name, weight) for name, weight in weights.items()}
+        parts: dict[str, Tensor] = {}
+        for name, weight in upright.items():
+            names = self.parts(name)
+            parts |= dict(zip(names, weight.chunk(len(names)), strict=False)) if weight.ndim else {name: weight}
+        return parts
+
+    def fold(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The reverse of `unfold`."""
+        folded: dict[str, Tensor] = {}
+        owners = {part: template for template, parts in self.joined.items() for part in parts}
+        patterns = [(_pattern(part), template) for part, template in owners.items()]
+        for name, weight in weights.items():
+            joined = _translate(name, patterns) or name
+            if joined not in folded:
+                parts = self.parts(joined)
+                folded[joined] = self._turned(joined, weight if parts == (name,) else torch.cat([weights[part] for part in parts]))
+        return folded
+
+    def _turned(self, name: str, weight: Tensor) -> Tensor:
+        sideways = weight.ndim == 2 and any(_pattern(template).fullmatch(name) for template in self.transposed)  # noqa: PLR2004 (a matrix)
+        return weight.t().contiguous() if sideways else weight
+
+    def parts(self, name: str) -> tuple[str, ...]:
+        """What the parts of a stored weight are called; most have one, themselves."""
+        for template, parts in self.joined.items():
+            if match := _pattern(template).fullmatch(name):
+                return tuple(part.format(*match.groups()) for part in parts)
+        return (name,)
 
 
+@cache
 def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.escape(template).replace(r"\{\}", r"([^.]+)"))
 

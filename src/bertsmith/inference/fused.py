@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
-from bertsmith.layers.attention import SelfAttention, attend
+from bertsmith.layers.attention import EVERYWHERE, SelfAttention, attend
 from bertsmith.layers.encoder import Block, Encoder
 from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.layout import Encoded, Group, Layout
@@ -50,6 +50,8 @@ def obstacle(encoder: Encoder) -> str | None:
             if found is not kind:
                 place = f"{name} of block {number}" if name else f"block {number}"
                 return f"{place} is a {found.__name__}"
+        if isinstance(block, Block) and (block.norm_first or block.attention.sight != EVERYWHERE):
+            return f"block {number} normalises first, or looks at some tokens only"
     return None
 
 
@@ -165,7 +167,7 @@ class FusedEncoder(Encoder):
 
     def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None) -> Encoded:
         """The last block's states; see `Encoder.forward`. Call it inside `torch.inference_mode()`."""
-        layout = self._layout(batch)
+        layout = self.embeddings.layout(batch)
         layout = replace(layout, groups=tuple(_without_masks(layout.groups)))
         states = self.embeddings(batch, layout, token_embeddings).to(self.dtype)
         wide, narrow = states.new_empty(len(states) * max(block.width for block in self._fused)), torch.empty_like(states).flatten()

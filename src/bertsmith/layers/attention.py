@@ -1,16 +1,44 @@
-"""Multi-head scaled dot-product attention over packed tokens.
+"""Multi-head scaled dot-product attention: over packed tokens, or token by token with a memory of what came before.
 
 Reference: Vaswani et al. 2017, "Attention Is All You Need", section 3.2.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bertsmith.layers.layout import Group, Layout
+from bertsmith.layers.cache import Past
+from bertsmith.layers.layout import Encoded, Group, Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Which tokens of its own sequence a token looks at.
+
+    Attributes:
+        causal: Only at itself and at those before it, as in a decoder.
+        window: Only at those that are at most so many places away, to either side; None where distance does not matter.
+    """
+
+    causal: bool = False
+    window: int | None = None
+
+    def mask(self, length: int, device: torch.device) -> Bool[Tensor, "length length"] | None:
+        """True where the token of a row looks at that of a column; None where all look at all."""
+        if not self.causal and (self.window is None or self.window >= length - 1):
+            return None
+        places = torch.arange(length, device=device)
+        distance = places[:, None] - places
+        seen = distance.abs() <= (length if self.window is None else self.window)
+        return seen & (distance >= 0) if self.causal else seen
+
+
+EVERYWHERE = Sight()
 
 
 def attend(
@@ -19,8 +47,9 @@ def attend(
     value: Float[Tensor, "tokens heads size"],
     layout: Layout,
     dropout: float = 0.0,
+    sight: Sight = EVERYWHERE,
 ) -> Float[Tensor, "tokens hidden"]:
-    """Every token looks at all tokens of its own sequence, and at no others.
+    """Every token looks at tokens of its own sequence, and at no others.
 
     Args:
         query: Packed, one row a token.
@@ -28,18 +57,47 @@ def attend(
         value: Likewise.
         layout: Which tokens belong together.
         dropout: Share of attention weights set to zero, 0-1.
+        sight: Which of its sequence's tokens a token looks at.
 
     Returns:
         The weighted values, the heads joined.
     """
     sizes = [group.rows for group in layout.groups]
     parts = zip(layout.groups, query.split(sizes), key.split(sizes), value.split(sizes), strict=True)
-    joined = [group.join(_attend(group, group.split(q), group.split(k), group.split(v), dropout)) for group, q, k, v in parts]
+    joined = [group.join(_attend(group, group.split(q), group.split(k), group.split(v), dropout, sight)) for group, q, k, v in parts]
     return joined[0] if len(joined) == 1 else torch.cat(joined)
 
 
-def _attend(group: Group, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
-    mask = None if group.mask is None else group.mask[:, None, None, :]
+def _attend(group: Group, query: Tensor, key: Tensor, value: Tensor, dropout: float, sight: Sight) -> Tensor:
+    if group.mask is None and sight == Sight(causal=True) and not (dropout and query.device.type == "cpu"):
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+    return weighted(query, key, value, _seen(group, sight, query.device), dropout)
+
+
+def _seen(group: Group, sight: Sight, device: torch.device) -> Bool[Tensor, "count 1 #length length"] | None:
+    """Which places look at which. One without a token looks at itself, because attention to nothing is not a number."""
+    kept, seen = group.mask, sight.mask(group.length, device)
+    if kept is None or seen is None:
+        return seen[None, None] if seen is not None else None if kept is None else kept[:, None, None, :]
+    return (kept[:, None, None, :] & seen) | torch.eye(group.length, dtype=torch.bool, device=device)
+
+
+def weighted(
+    query: Float[Tensor, "rows heads queries size"],
+    key: Float[Tensor, "rows heads keys size"],
+    value: Float[Tensor, "rows heads keys size"],
+    mask: Bool[Tensor, "#rows #heads #queries keys"] | None,
+    dropout: float = 0.0,
+) -> Float[Tensor, "rows heads queries size"]:
+    """Attention over rectangles.
+
+    Args:
+        query: What looks.
+        key: What is looked at.
+        value: What is taken from it.
+        mask: True where a query looks at a key, at least once for every query; None for everywhere.
+        dropout: Share of attention weights set to zero, 0-1.
+    """
     if dropout == 0 or query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
     # With dropout, PyTorch's own attention on a CPU goes step by step as well, and through more steps than these.
@@ -49,8 +107,8 @@ def _attend(group: Group, query: Tensor, key: Tensor, value: Tensor, dropout: fl
     return F.dropout(scores.softmax(-1), dropout) @ value
 
 
-class SelfAttention(nn.Module):
-    """Query, key, value and output projections around `attend`.
+class Projections(nn.Module):
+    """Query, key, value and output layers, as every kind of attention has them.
 
     Args:
         hidden: Width of the states.
@@ -69,19 +127,86 @@ class SelfAttention(nn.Module):
         self.value = nn.Linear(hidden, hidden)
         self.output = nn.Linear(hidden, hidden)
 
+    def _split(self, states: Float[Tensor, "*places hidden"]) -> Float[Tensor, "*places heads size"]:
+        return states.unflatten(-1, (self.heads, -1))
+
+
+class SelfAttention(Projections):
+    """Tokens look at tokens of their own sequence.
+
+    Args:
+        hidden: Width of the states.
+        heads: Number of heads; divides `hidden`.
+        dropout: Share of attention weights set to zero while training, 0-1.
+        sight: Which of its sequence's tokens a token looks at.
+    """
+
+    def __init__(self, hidden: int, heads: int, dropout: float, sight: Sight = EVERYWHERE) -> None:
+        super().__init__(hidden, heads, dropout)
+        self.sight = sight
+
     def forward(self, states: Float[Tensor, "tokens hidden"], layout: Layout) -> Float[Tensor, "tokens hidden"]:
         """Packed states in, packed states out; no residual."""
         query, key, value = self._projected(states)
-        return self.output(attend(query, key, value, layout, self.dropout if self.training else 0.0))
+        return self.output(attend(query, key, value, layout, self.dropout if self.training else 0.0, self.sight))
+
+    def step(
+        self, states: Float[Tensor, "rows new hidden"], past: Past, mask: Bool[Tensor, "#rows 1 new filled"] | None
+    ) -> Float[Tensor, "rows new hidden"]:
+        """New tokens of every row, which look at those before them too.
+
+        Args:
+            states: Of the new tokens.
+            past: Keys and values of those before them; those of the new ones are added.
+            mask: Which of all tokens so far each new one looks at; None for all.
+        """
+        query, key, value = (part.transpose(1, 2) for part in self._projected(states))
+        return self.output(weighted(query, *past.extend(key, value), mask).transpose(1, 2).flatten(2))
 
     def probabilities(self, states: Float[Tensor, "tokens hidden"], layout: Layout) -> Float[Tensor, "batch heads length length"]:
         """How much every token looks at every other; rows sum to 1, padding has 0. For looking at, not for computing with."""
         query, key, _ = (layout.pad(part.flatten(1)).unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self._projected(states))
         kept = layout.pad(torch.ones_like(states[:, :1])).squeeze(2).bool()
+        seen = _seen(Group(0, layout.batch, layout.length, kept), self.sight, states.device)
         scores = (query @ key.transpose(2, 3)) / query.shape[-1] ** 0.5
-        scores = scores.masked_fill(~kept[:, None, None, :], float("-inf")).softmax(-1)
-        return scores * kept[:, None, :, None]
+        assert seen is not None, "there is a mask, so there is a result"
+        return scores.masked_fill(~seen, float("-inf")).softmax(-1) * kept[:, None, :, None]
 
     def _projected(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        shape = (states.shape[0], self.heads, -1)
-        return self.query(states).view(shape), self.key(states).view(shape), self.value(states).view(shape)
+        return self._split(self.query(states)), self._split(self.key(states)), self._split(self.value(states))
+
+
+class CrossAttention(Projections):
+    """Tokens of a target look at all tokens of their source."""
+
+    def forward(self, states: Float[Tensor, "tokens hidden"], layout: Layout, source: Encoded) -> Float[Tensor, "tokens hidden"]:
+        """Packed states in, packed states out; no residual.
+
+        Args:
+            states: Of the targets.
+            layout: Of the targets.
+            source: One sequence for every target.
+        """
+        query = self._split(layout.pad(self.query(states))).transpose(1, 2)
+        dropout = self.dropout if self.training else 0.0
+        attended = weighted(query, *self.remember(source), source.layout.kept()[:, None, None, :], dropout)
+        return self.output(layout.pack(attended.transpose(1, 2).flatten(2)))
+
+    def remember(self, source: Encoded) -> tuple[Float[Tensor, "rows heads length size"], Float[Tensor, "rows heads length size"]]:
+        """Keys and values of the sources, which are the same for every token of a target."""
+        key, value = (self._split(source.layout.pad(layer(source.states))).transpose(1, 2) for layer in (self.key, self.value))
+        return key, value
+
+    def step(
+        self, states: Float[Tensor, "rows new hidden"], key: Tensor, value: Tensor, mask: Bool[Tensor, "sources 1 1 length"] | None
+    ) -> Float[Tensor, "rows new hidden"]:
+        """New tokens of every row. Rows may be several times as many as sources: those of one source stand side by side and look at it together.
+
+        Args:
+            states: Of the new tokens.
+            key: From `remember`.
+            value: From `remember`.
+            mask: Which places of the sources hold a token; None where all do.
+        """
+        query = self._split(self.query(states)).unflatten(0, (len(key), -1)).flatten(1, 2).transpose(1, 2)
+        return self.output(weighted(query, key, value, mask).transpose(1, 2).reshape(states.shape))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -24,6 +25,15 @@ def columns(input_ids: Int[Tensor, "batch length"]) -> Int[Tensor, "batch length
     return torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
 
 
+def columns_from(first: int) -> Positions:
+    """BART's rule: columns counted from `first`."""
+
+    def positions(input_ids: Int[Tensor, "batch length"]) -> Int[Tensor, "batch length"]:
+        return columns(input_ids) + first
+
+    return positions
+
+
 def after_padding(padding_id: int) -> Positions:
     """RoBERTa's rule: tokens are counted from `padding_id + 1`, padding stays at `padding_id`.
 
@@ -39,7 +49,7 @@ def after_padding(padding_id: int) -> Positions:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingParts:
-    """The three embeddings of a batch before they are added, and their normalised sum; padding is zero.
+    """The three embeddings of a batch before they are added, and their normalised sum; zero at padding, and where a family has no such embedding.
 
     Attributes:
         token: What the token is.
@@ -58,39 +68,63 @@ class Embeddings(nn.Module):
     """Token, position and segment embeddings, added, normalised, dropped out; and widened where they are narrower than the blocks.
 
     Args:
-        vocabulary: Number of token ids.
+        vocabulary: Number of token ids; or the token embedding itself, where it is another's (a decoder that shares its encoder's). It is not registered
+            here a second time.
         hidden: Width of the states.
-        max_positions: Number of position ids.
-        segments: Number of segment ids.
-        epsilon: Of the layer norm.
+        max_positions: Number of position ids; where there is no table of positions, tokens of the longest sequence.
         dropout: Share of values set to zero while training, 0-1.
+        segments: Number of segment ids; 0 where the family knows none.
+        epsilon: Of the layer norm; None where there is none.
         positions: The rule that gives position ids.
+        position_table: "learned"; "sinusoidal", as computed in Vaswani et al. 2017, section 3.5, and not trained; or None, where positions are told
+            apart in another way.
         reserved_positions: Position ids that no token gets (RoBERTa: `padding_id + 1`), so that sequences may be that much shorter.
+        scale: What token embeddings are multiplied by.
         widened_to: Width of the blocks' states, where a linear layer leads there from `hidden` (factorised embeddings: ALBERT, small ELECTRA).
     """
 
     def __init__(
         self,
         *,
-        vocabulary: int,
+        vocabulary: int | nn.Embedding,
         hidden: int,
         max_positions: int,
-        segments: int,
-        epsilon: float,
         dropout: float,
+        segments: int = 0,
+        epsilon: float | None = None,
         positions: Positions = columns,
+        position_table: Literal["learned", "sinusoidal"] | None = "learned",
         reserved_positions: int = 0,
+        scale: float = 1.0,
         widened_to: int | None = None,
     ) -> None:
         super().__init__()
         self.max_length = max_positions - reserved_positions
-        self.token = nn.Embedding(vocabulary, hidden)
-        self.position = nn.Embedding(max_positions, hidden)
-        self.segment = nn.Embedding(segments, hidden)
-        self.norm = nn.LayerNorm(hidden, eps=epsilon)
+        self.reserved_positions = reserved_positions
+        if isinstance(vocabulary, nn.Embedding):
+            self.__dict__["token"] = vocabulary  # past `nn.Module`, which would register it, and so train and save it, a second time
+        else:
+            self.token = nn.Embedding(vocabulary, hidden)
+        self.position = _position_table(position_table, max_positions, hidden)
+        self.segment = nn.Embedding(segments, hidden) if segments else None
+        self.norm = nn.Identity() if epsilon is None else nn.LayerNorm(hidden, eps=epsilon)
         self.dropout = nn.Dropout(dropout)
         self.positions = positions
+        self.scale = scale
         self.widen = nn.Identity() if widened_to is None else nn.Linear(hidden, widened_to)
+
+    def layout(self, batch: Batch) -> Layout:
+        """How a batch lies in memory.
+
+        Raises:
+            ValueError: It is longer than there are positions, or a sequence of it is empty.
+        """
+        length, limit = batch.input_ids.shape[1], self.max_length
+        if length > limit:
+            raise ValueError(
+                f"a sequence of {length} tokens is longer than the {limit} that the model has positions for: truncate it or cut it into windows"
+            )
+        return Layout.of(batch.attention_mask)
 
     def forward(
         self, batch: Batch, layout: Layout, token_embeddings: Float[Tensor, "batch length width"] | None = None
@@ -102,15 +136,67 @@ class Embeddings(nn.Module):
             layout: Of the batch.
             token_embeddings: Used in the place of the token embedding of `batch.input_ids`.
         """
-        token, position, segment = self._looked_up(batch, layout, token_embeddings)
-        return self.widen(self.dropout(self.norm(token + position + segment)))
+        return self._finished(self._looked_up(batch, layout, token_embeddings))
+
+    def at(self, input_ids: Int[Tensor, "rows new"], places: Int[Tensor, "rows new"]) -> Float[Tensor, "rows new hidden"]:
+        """The input of the first block for tokens whose places in their sequences, from 0, are given; for families without segments."""
+        assert self.segment is None, "a decoder has no segments"
+        parts = [self.scale * self.token(input_ids)]
+        return self._finished(parts if self.position is None else [*parts, self.position(places + self.reserved_positions)])
 
     def parts(self, batch: Batch, layout: Layout) -> EmbeddingParts:
         """The three embeddings one by one, for looking at."""
-        token, position, segment = self._looked_up(batch, layout, None)
+        token, *others = self._looked_up(batch, layout, None)
+        position = torch.zeros_like(token) if self.position is None else others[0]
+        segment = torch.zeros_like(token) if self.segment is None else others[-1]
         return EmbeddingParts(*(layout.pad(part) for part in (token, position, segment, self.norm(token + position + segment))))
 
-    def _looked_up(self, batch: Batch, layout: Layout, token_embeddings: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _looked_up(self, batch: Batch, layout: Layout, token_embeddings: Tensor | None) -> list[Tensor]:
         token = self.token(layout.pack(batch.input_ids)) if token_embeddings is None else layout.pack(token_embeddings)
-        position_ids = layout.pack(self.positions(batch.input_ids))
-        return token, self.position(position_ids), self.segment(layout.pack(batch.token_type_ids))
+        parts = [token if self.scale == 1 else self.scale * token]
+        if self.position is not None:
+            parts.append(self.position(layout.pack(self.positions(batch.input_ids))))
+        if self.segment is not None:
+            parts.append(self.segment(layout.pack(batch.token_type_ids)))
+        return parts
+
+    def _finished(self, parts: list[Tensor]) -> Tensor:
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return self.widen(self.dropout(self.norm(total)))
+
+
+class SinusoidalPositions(nn.Embedding):
+    """Positions as waves, computed and not trained: sines in the first half of the columns, cosines in the second.
+
+    Reference: Vaswani et al. 2017, section 3.5, where sines and cosines take turns; published models (Marian, PEGASUS) have them in this order.
+
+    Args:
+        length: Number of positions.
+        width: Of a vector.
+    """
+
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__(length, width)
+        self.weight.requires_grad_(False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Fill the table; what `reinitialise` of a model does instead of drawing it."""
+        if not self.weight.is_meta:
+            with torch.no_grad():
+                self.weight.copy_(self.table())
+
+    def table(self) -> Float[Tensor, "length width"]:
+        """The table itself, on the CPU."""
+        length, width = self.weight.shape
+        places, columns = torch.arange(length, dtype=torch.float64, device="cpu"), torch.arange(width, dtype=torch.float64, device="cpu")
+        angles = places[:, None] / 10000 ** (2 * columns.div(2, rounding_mode="floor") / width)
+        return torch.cat([angles[:, 0::2].sin(), angles[:, 1::2].cos()], dim=1).float()
+
+
+def _position_table(kind: str | None, length: int, width: int) -> nn.Embedding | None:
+    if kind is None:
+        return None
+    return SinusoidalPositions(length, width) if kind == "sinusoidal" else nn.Embedding(length, width)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from bertsmith.core.types import Batch
 from bertsmith.layers.attention import SelfAttention
+from bertsmith.layers.cache import Cache, Past
 from bertsmith.layers.embeddings import EmbeddingParts, Embeddings
 from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.layout import Encoded, Layout
@@ -19,7 +20,7 @@ Applied = TypeVar("Applied")
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, each added to its input and normalised afterwards (post-norm, as in the original Transformer and BERT).
+    """Attention and feed-forward, each added to its input; normalised after the addition (as in the original Transformer and BERT) or before the layer.
 
     Args:
         attention: The attention of this block.
@@ -27,20 +28,36 @@ class Block(nn.Module):
         hidden: Width of the states.
         epsilon: Of the layer norms.
         dropout: Share of values set to zero before each addition while training, 0-1.
+        norm_first: What goes into a layer is normalised, and not the sum (pre-norm: GPT-2, PEGASUS).
     """
 
-    def __init__(self, attention: SelfAttention, feed_forward: FeedForward, *, hidden: int, epsilon: float, dropout: float) -> None:
+    def __init__(
+        self, attention: SelfAttention, feed_forward: FeedForward, *, hidden: int, epsilon: float, dropout: float, norm_first: bool = False
+    ) -> None:
         super().__init__()
         self.attention = attention
         self.attention_norm = nn.LayerNorm(hidden, eps=epsilon)
         self.feed_forward = feed_forward
         self.feed_forward_norm = nn.LayerNorm(hidden, eps=epsilon)
         self.dropout = nn.Dropout(dropout)
+        self.norm_first = norm_first
 
     def forward(self, states: Float[Tensor, "tokens hidden"], layout: Layout) -> Float[Tensor, "tokens hidden"]:
         """Packed states in, packed states out."""
-        states = self.attention_norm(states + self.dropout(self.attention(states, layout)))
-        return self.feed_forward_norm(states + self.dropout(self.feed_forward(states)))
+        states = self._added(states, self.attention_norm, lambda given: self.attention(given, layout))
+        return self._added(states, self.feed_forward_norm, self.feed_forward)
+
+    def step(
+        self, states: Float[Tensor, "rows new hidden"], past: Past, mask: Bool[Tensor, "#rows 1 new filled"] | None
+    ) -> Float[Tensor, "rows new hidden"]:
+        """New tokens of every row; see `SelfAttention.step`."""
+        states = self._added(states, self.attention_norm, lambda given: self.attention.step(given, past, mask))
+        return self._added(states, self.feed_forward_norm, self.feed_forward)
+
+    def _added(self, states: Tensor, norm: nn.Module, layer: Callable[[Tensor], Tensor]) -> Tensor:
+        if self.norm_first:
+            return states + self.dropout(layer(norm(states)))
+        return norm(states + self.dropout(layer(states)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +66,7 @@ class Trace:
 
     Attributes:
         embeddings: The three embeddings and their sum.
-        states: The input of the first block, then every block's output.
+        states: The input of the first block, then every block's output, the last one's normalised where the model does that.
         attention: Every block's attention probabilities.
     """
 
@@ -65,12 +82,14 @@ class Encoder(nn.Module):
         embeddings: Makes the first states from a batch.
         blocks: Applied in order.
         layers: How many blocks the states go through, where there are fewer and each is applied several times in a row (ALBERT).
+        final_norm: Normalises what the last block returns; pre-norm blocks need it.
     """
 
-    def __init__(self, embeddings: Embeddings, blocks: list[Block], layers: int | None = None) -> None:
+    def __init__(self, embeddings: Embeddings, blocks: list[Block], layers: int | None = None, final_norm: nn.Module | None = None) -> None:
         super().__init__()
         self.embeddings = embeddings
         self.blocks = nn.ModuleList(blocks)
+        self.final_norm = final_norm or nn.Identity()
         self.layers = len(blocks) if layers is None else layers
 
     def stack(self, blocks: Sequence[Applied]) -> list[Applied]:
@@ -91,27 +110,35 @@ class Encoder(nn.Module):
         Raises:
             ValueError: The batch is longer than the model has positions, or a sequence of it is empty.
         """
-        layout = self._layout(batch)
+        layout = self.embeddings.layout(batch)
         states = self.embeddings(batch, layout, token_embeddings)
         for block in self.stack(list(self.blocks)):
             states = block(states, layout)
-        return Encoded(states, layout)
+        return Encoded(self.final_norm(states), layout)
+
+    def step(self, input_ids: Int[Tensor, "rows new"], cache: Cache) -> Float[Tensor, "rows new hidden"]:
+        """States of the next tokens of every row, of what came before them only what is in the cache; for blocks that look backwards only.
+
+        Args:
+            input_ids: The next tokens. At the first call these may be many, with padding on the left.
+            cache: What is known of the tokens so far; it takes in the new ones.
+        """
+        new = input_ids.shape[1]
+        states, mask = self.embeddings.at(input_ids, cache.positions(new)), cache.mask(new)
+        for block, past in zip(self.stack(list(self.blocks)), cache.layers, strict=True):
+            assert isinstance(block, Block)
+            states = block.step(states, past, mask)
+        return self.final_norm(states)
 
     def trace(self, batch: Batch) -> Trace:
         """The same computation, with everything in between kept. Slow; for `inspect`."""
-        layout = self._layout(batch)
+        layout = self.embeddings.layout(batch)
         states = [self.embeddings(batch, layout)]
         attention: list[Tensor] = []
         for block in self.stack(list(self.blocks)):
             assert isinstance(block, Block)
-            attention.append(block.attention.probabilities(states[-1], layout))
+            given = block.attention_norm(states[-1]) if block.norm_first else states[-1]
+            attention.append(block.attention.probabilities(given, layout))
             states.append(block(states[-1], layout))
+        states[-1] = self.final_norm(states[-1])
         return Trace(self.embeddings.parts(batch, layout), tuple(layout.pad(state) for state in states), tuple(attention))
-
-    def _layout(self, batch: Batch) -> Layout:
-        length, limit = batch.input_ids.shape[1], self.embeddings.max_length
-        if length > limit:
-            raise ValueError(
-                f"a sequence of {length} tokens is longer than the {limit} that the model has positions for: truncate it or cut it into windows"
-            )
-        return Layout.of(batch.attention_mask)

@@ -156,3 +156,39 @@ class ReplacedTokenHead(nn.Module):
     def forward(self, encoded: Encoded) -> Float[Tensor, "batch length 1"]:
         """A score a token, above 0 where it is taken for replaced; zeros at padding."""
         return encoded.layout.pad(self.output(self.activation(self.dense(encoded.states))))
+
+
+class NextTokenHead(nn.Module):
+    """The causal language model's head: a score for every token of the vocabulary, by the token embedding itself (tied weights).
+
+    Args:
+        embedding: The token embedding; held in a tuple, which keeps it from being registered here a second time.
+        bias: Whether every token has a bias of its own, as in BART. It is stored and not trained.
+    """
+
+    def __init__(self, embedding: nn.Embedding, *, bias: bool = False) -> None:
+        super().__init__()
+        self._embedding = (embedding,)
+        self.bias = nn.Parameter(torch.zeros(1, embedding.num_embeddings), requires_grad=False) if bias else None
+
+    def forward(self, states: Float[Tensor, "chosen hidden"]) -> Float[Tensor, "chosen vocabulary"]:
+        """Scores of what follows each of the chosen states; take them with `Encoded.at`."""
+        scores = F.linear(states, self._embedding[0].weight)
+        return scores if self.bias is None else scores + self.bias
+
+
+class LastTokenClassifier(nn.Module):
+    """A linear layer on the last token's state: in a decoder it alone has seen the whole text. No bias, as in GPT-2's head.
+
+    Args:
+        hidden: Width of the states.
+        num_labels: Scores a sequence.
+    """
+
+    def __init__(self, hidden: int, num_labels: int) -> None:
+        super().__init__()
+        self.output = nn.Linear(hidden, num_labels, bias=False)
+
+    def forward(self, encoded: Encoded) -> Float[Tensor, "batch num_labels"]:
+        """One row of scores a sequence."""
+        return self.output(encoded.last())

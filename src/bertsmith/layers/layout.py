@@ -116,6 +116,13 @@ class Layout:
         flat = packed.new_zeros(self.batch * self.length, packed.shape[1])
         return flat.index_copy(0, self.tokens, packed).view(self.batch, self.length, -1)
 
+    def kept(self) -> Bool[Tensor, "batch length"]:
+        """Which places of the rectangle hold a token: the attention mask that it was made from."""
+        if self.tokens is None:
+            return torch.ones(self.batch, self.length, dtype=torch.bool, device=self.firsts.device)
+        kept = torch.zeros(self.batch * self.length, dtype=torch.bool, device=self.firsts.device)
+        return kept.index_fill(0, self.tokens, True).view(self.batch, self.length)
+
     def rows(self, chosen: Bool[Tensor, "batch length"]) -> Int[Tensor, " chosen"]:
         """Packed rows of chosen places, in reading order (row by row of the rectangle), so that `labels[chosen]` lines up with them."""
         places = chosen.flatten().nonzero().squeeze(1)
@@ -168,6 +175,11 @@ class Encoded:
     def first(self) -> Float[Tensor, "batch hidden"]:
         """The state of every sequence's first token, which is [CLS] (RoBERTa: `<s>`)."""
         return self.states[self.layout.firsts]
+
+    def last(self) -> Float[Tensor, "batch hidden"]:
+        """The state of every sequence's last token."""
+        lengths = self.layout.kept().sum(1)
+        return self.states[self.layout.firsts + lengths - 1]
 
     def at(self, chosen: Bool[Tensor, "batch length"]) -> Float[Tensor, "chosen hidden"]:
         """The states at chosen places, in the order of `labels[chosen]`."""

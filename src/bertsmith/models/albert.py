@@ -47,7 +47,14 @@ class Albert(Bert):
     model_type: ClassVar = "albert"
     base: ClassVar = "albert"
     base_architecture: ClassVar = "AlbertModel"
-    fixed: ClassVar = {**Bert.fixed, "inner_group_num": (1,), "down_scale_factor": (1,), "gap_size": (0,), "num_memory_blocks": (0,), "net_structure_type": (0,)}
+    fixed: ClassVar = {
+        **Bert.fixed,
+        "inner_group_num": (1,),
+        "down_scale_factor": (1,),
+        "gap_size": (0,),
+        "num_memory_blocks": (0,),
+        "net_structure_type": (0,),
+    }
     weights: ClassVar = WeightTable(
         {
             "embeddings.token.{}": "albert.embeddings.word_embeddings.{}",

@@ -10,7 +10,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_type_hints
 
 import torch
 from jaxtyping import Float
@@ -21,6 +21,7 @@ from bertsmith.core.errors import CheckpointError
 from bertsmith.core.registry import Registry, nearest
 from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
+from bertsmith.layers.embeddings import SinusoidalPositions
 from bertsmith.layers.encoder import Encoder
 from bertsmith.layers.layout import Encoded
 
@@ -44,6 +45,9 @@ DESCRIBING = frozenset(
     "tokenizer train trained training url version".split()
 )
 """Words in the names of keys whose strings only describe: `model_name`, `training_data`."""
+
+ACTIVATION_KEYS = {"hidden_act", "activation", "activation_function", "hidden_activation"}
+"""What families call the field that names their activation."""
 
 TYPE_NAMES: dict[type, str] = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
@@ -102,7 +106,9 @@ class Model(nn.Module):
             module: Which part; the whole model by default.
         """
         for part in (module or self).modules():
-            if isinstance(part, nn.Linear | nn.Embedding):
+            if isinstance(part, SinusoidalPositions):
+                part.reset_parameters()
+            elif isinstance(part, nn.Linear | nn.Embedding):
                 nn.init.normal_(part.weight, std=self.family.initializer_range, generator=generator)
             if isinstance(part, nn.LayerNorm):
                 nn.init.ones_(part.weight)
@@ -116,8 +122,6 @@ class Family(ABC):
     """The base of all families; a subclass adds the fields of its `config.json`."""
 
     vocab_size: int
-    hidden_size: int
-    num_hidden_layers: int
     initializer_range: float = 0.02
     pad_token_id: int = 0
 
@@ -132,6 +136,9 @@ class Family(ABC):
     """Classes of `transformers` that hold several heads at once, by the heads."""
     fixed: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Keys that would change the arithmetic, with the values that the blocks compute."""
+
+    if TYPE_CHECKING:  # a field in most families, a property in those that call it otherwise
+        hidden_size: Any
 
     @abstractmethod
     def build(self) -> Encoder:
@@ -201,9 +208,9 @@ class Family(ABC):
                 yield f"{name} is {value}; it must be at least {least}"
             if (hint is float or float in get_args(hint)) and value is not None and not 0 <= value <= 1:
                 yield f"{name} is {value}; it must be between 0 and 1"
-        activation = getattr(self, "hidden_act", "gelu")
-        if activation not in ACTIVATIONS:
-            yield f"hidden_act is {activation!r}; known: {', '.join(ACTIVATIONS)}"
+        for name in ACTIVATION_KEYS & {field.name for field in dataclasses.fields(self)}:
+            if getattr(self, name) not in ACTIVATIONS:
+                yield f"{name} is {getattr(self, name)!r}; known: {', '.join(ACTIVATIONS)}"
 
     def to_config(self) -> dict[str, Any]:
         """The content of a `config.json`, without the architecture."""

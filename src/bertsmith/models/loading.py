@@ -21,6 +21,7 @@ from bertsmith.checkpoint.weights import WeightTable, modern_name, with_base_pre
 from bertsmith.core.errors import CheckpointError
 from bertsmith.core.randomness import seed_at
 from bertsmith.core.registry import nearest
+from bertsmith.layers.embeddings import SinusoidalPositions
 from bertsmith.models.family import Family, Model, families
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -149,6 +150,7 @@ def published_weights(model: Model) -> dict[str, Tensor]:
         if theirs in named and not torch.equal(named[theirs], weight):
             raise CheckpointError(f"the heads {', '.join(model.heads)} cannot be in one folder: more than one of them is stored as {theirs}")
         named[theirs] = weight
+    named = family.weights.fold(named)
     bare = all(name.startswith(f"{family.base}.") for name in named)
     return {name.removeprefix(f"{family.base}."): weight for name, weight in named.items()} if bare else named
 
@@ -179,11 +181,11 @@ def _is_finite(weight: Tensor) -> bool:
 def _full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> dict[str, Tensor]:
     """The weights by their full present names; of a tied weight that is stored by the name of its copy alone, that copy is the weight."""
     full = with_base_prefix([modern_name(name) for name in weights], family.base)
-    unknown = [name for name in weights if not _known(family, full[modern_name(name)])]
+    unknown = [name for name in weights if not all(_known(family, part) for part in family.weights.parts(full[modern_name(name)]))]
     if unknown:
         question = f"is model_type in {folder / 'config.json'} right?"
         raise CheckpointError(f"{len(unknown)} weights in {folder} do not belong to a {family.model_type} model: {question}", sorted(unknown))
-    named = {full[modern_name(name)]: weight for name, weight in weights.items()}
+    named = family.weights.unfold({full[modern_name(name)]: weight for name, weight in weights.items()})
     copies = {original: named[copy] for head in family.heads.values() for copy, original in head.weights.copies.items() if copy in named}
     return {**copies, **named}
 
@@ -191,12 +193,13 @@ def _full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> 
 def _stored_heads(family: Family, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> list[str]:
     """Heads all of whose weights are there.
 
+    A head without weights of its own is there if the architecture says so.
     Where two heads share names (`classifier`), the architecture decides; where it does not, a head that is wholly part of another gives way to it.
     """
     architectures = {str(name) for name in config.get("architectures") or []} - {family.base_architecture}
     names = {head: set(known.weights.rules.values()) for head, known in family.heads.items()}
-    complete = [head for head in family.heads if all(_has(weights, name) for name in names[head])]
-    named = [head for head in complete if family.heads[head].architecture in architectures]
+    named = {head for head in family.heads if family.heads[head].architecture in architectures}
+    complete = [head for head in family.heads if all(_has(weights, name) for name in names[head]) and (names[head] or head in named)]
     beaten = {head for head in complete for other in complete if names[head] < names[other] or (other in named and names[head] & names[other])}
     return [head for head in complete if head in named or head not in beaten]
 
@@ -225,12 +228,13 @@ def _filled(family: Family, sizes: Mapping[str, int], fresh: frozenset[str], wei
     table = family.table(list(sizes))
     state: dict[str, Tensor] = {}
     problems: list[str] = []
+    computed = {f"{name}.weight": part.table() for name, part in model.named_modules() if isinstance(part, SinusoidalPositions)}
     for name, place in model.state_dict().items():
         if name.startswith(tuple(f"heads.{head}." for head in fresh)):
             state[name] = torch.empty(place.shape)
             continue
         theirs = table.theirs(name) or ""
-        found = weights.get(theirs)
+        found = weights.get(theirs, computed.get(name))
         if found is None:
             problems.append(f"{theirs} is missing")
         elif found.shape != place.shape:
