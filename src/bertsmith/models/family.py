@@ -34,8 +34,9 @@ DESCRIPTIVE = frozenset(
     "max_length min_length model_type num_labels output_attentions output_hidden_states output_past output_scores pad_token_id pooler_fc_size "
     "pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type prefix problem_type return_dict sep_token_id cls_token_id "
     "task_specific_params tokenizer_class torch_dtype torchscript transformers_version use_cache vocab_type _attn_implementation_autoset "
-    "use_return_dict summary_activation summary_last_dropout summary_type summary_use_proj license num_beams num_beam_groups temperature top_k top_p typical_p repetition_penalty length_penalty "
-    "diversity_penalty num_return_sequences padding tf_legacy_loss truncation use_bfloat16 xla_device".split()
+    "use_return_dict summary_activation summary_first_dropout summary_last_dropout summary_proj_to_labels summary_type summary_use_proj n_ctx "
+    "license num_beams num_beam_groups temperature top_k top_p typical_p repetition_penalty length_penalty diversity_penalty num_return_sequences "
+    "padding tf_legacy_loss truncation use_bfloat16 xla_device".split()
 )
 """Keys of a `config.json` that change nothing of what an encoder computes."""
 
@@ -136,8 +137,6 @@ class Family(ABC):
     """Classes of `transformers` that hold several heads at once, by the heads."""
     fixed: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Keys that would change the arithmetic, with the values that the blocks compute."""
-    unused: ClassVar[frozenset[str]] = frozenset()
-    """Keys of heads that are not built, and others that change nothing here, in any value."""
 
     if TYPE_CHECKING:  # a field in most families, a property in those that call it otherwise
         hidden_size: Any
@@ -233,7 +232,7 @@ class Family(ABC):
             if key in cls.fixed:
                 if value not in cls.fixed[key]:
                     yield f"{key} is {value!r}, which changes what the model computes; built: {', '.join(map(repr, cls.fixed[key]))}"
-            elif key not in fields | cls.unused and value and not isinstance(value, dict | list) and not _describes(key, value):
+            elif key not in fields and value and not isinstance(value, dict | list) and not _describes(key, value):
                 hint = nearest(key, fields)
                 yield (
                     f"{key} is {value!r}, and what it does to the model is not known{hint}; expected is a configuration without it: "
