@@ -28,6 +28,10 @@ SIZES = {
     "n_embd": 24,
     "n_layer": 2,
     "n_head": 3,
+    "dim": 24,
+    "n_layers": 2,
+    "n_heads": 3,
+    "hidden_dim": 36,
 }
 """Sizes of a tiny model, under every name that a family has for them."""
 POSITIONS = ("max_position_embeddings", "n_positions")
