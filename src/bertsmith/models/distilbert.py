@@ -17,6 +17,7 @@ from bertsmith.layers.embeddings import Embeddings
 from bertsmith.layers.encoder import Block, Encoder
 from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.heads import PooledClassifier, SpanHead, VocabularyHead
+from bertsmith.models.bert import Bert
 from bertsmith.models.family import Family, Head, families
 from bertsmith.models.relatives import common_heads
 
@@ -53,15 +54,7 @@ class DistilBert(Family):
     model_type: ClassVar = "distilbert"
     base: ClassVar = "distilbert"
     base_architecture: ClassVar = "DistilBertModel"
-    fixed: ClassVar = {
-        "sinusoidal_pos_embds": (False, True),
-        "tie_weights_": (True,),
-        "tie_word_embeddings": (True,),
-        "is_decoder": (False,),
-        "is_encoder_decoder": (False,),
-        "add_cross_attention": (False,),
-        "pruned_heads": ({},),
-    }
+    fixed: ClassVar = {**Bert.fixed, "sinusoidal_pos_embds": (False, True), "tie_weights_": (True,)}
     weights: ClassVar = WeightTable(
         {
             "embeddings.token.{}": "distilbert.embeddings.word_embeddings.{}",
