@@ -312,7 +312,7 @@ def test_a_folder_with_its_names_opens_as_what_it_is(published: Published, tmp_p
     batch = ragged(published.model_type)
     real = batch.attention_mask.bool()
     with torch.no_grad():
-        assert_close(checkpoint.model(batch).at(real), peer.base_model(**inputs(batch)).last_hidden_state[real])
+        assert_close(checkpoint.model(batch).at(real), peer.base_model(**inputs(batch, peer)).last_hidden_state[real])
 
 
 def test_a_bare_splinter_may_leave_out_its_name_or_have_it(tmp_path: Path):
