@@ -136,8 +136,9 @@ class DenseNorm(nn.Module):
 class QuestionSpanHead(nn.Module):
     """Question-aware span selection (QASS): scores every token as the start and the end of the answer to a question, which is a token itself.
 
-    With `f`, `g` of their own kind for each of the four, the score of token i as the start for the question at q is `f(x_q)ᵀ S g(x_i)`. A sequence may
-    hold any number of questions: one when it is asked something, one for every hidden span while Splinter is pre-trained.
+    The score of token i as the start of the answer to the question at q is `f(x_q)ᵀ S g(x_i)`, where `f` and `g` are a `DenseNorm` each; ends have
+    an `f`, an `S` and a `g` of their own. A sequence may hold any number of questions: one when it is asked something, one for every hidden span
+    while Splinter is pre-trained.
 
     Reference: Ram et al. 2021, "Few-Shot Question Answering by Pretraining Span Selection", section 4.
 
