@@ -41,6 +41,24 @@ def test_the_three_ids_of_a_pair(models: Path, tokenizer: Tokenizer):
     assert [column.text for column in columns] == ["", "How", "old", "are", "you", "?", "", "zebra", "fish", "好", ""]
 
 
+def test_a_family_without_segments(tokenizer: Tokenizer, tmp_path: Path):
+    sizes = {"dim": 12, "n_layers": 2, "n_heads": 3, "hidden_dim": 20, "max_position_embeddings": 40}
+    save(create("distilbert", tokenizer, sizes, {"mlm": 0}), tmp_path / "model")
+    found = inspect(load(str(tmp_path / "model")), "How [MASK] are you?", "zebrafish", masks=2)
+    assert (found.facts["num_layers"], found.facts["num_heads"], found.facts["hidden_size"]) == (2, 3, 12)
+    assert "distilbert models have no segments: the two texts are told apart by their separators alone." in found.notes
+    assert {part.norms["segment"] for part in found.contributions} == {0.0}
+    assert {part.cosines["segment"] for part in found.contributions} == {0.0}
+    assert not pull(found.trace, "segment").any()
+    np.testing.assert_allclose(pull(found.trace, "sum"), pull(found.trace, "token") + pull(found.trace, "position"), rtol=1e-6)
+    assert list(found.guesses) == [2]
+    assert json.loads(json.dumps(found.as_json()))["family"] == "distilbert"
+    console = Console(file=io.StringIO(), width=140)
+    console.print(*view(found, embeddings=True, attention=attention_of(found.trace, None, None), title="last layer"))
+    assert "distilbert, 2 layers × 3 heads, width 12" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "distilbert" in page(found)
+
+
 def test_a_family_with_one_segment_and_positions_of_its_own(tmp_path: Path):
     tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "Ġ", "a", "Ġa", "Ċ"]
     (tmp_path / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(tokens)}), encoding="utf-8")

@@ -4,6 +4,10 @@ import pytest
 import torch
 
 from bertsmith.core.types import Batch
+from bertsmith.layers.attention import SelfAttention
+from bertsmith.layers.encoder import Block
+from bertsmith.layers.feed_forward import FeedForward
+from bertsmith.layers.layout import Layout
 from bertsmith.models.bert import Bert
 from bertsmith.models.family import Model
 
@@ -50,3 +54,24 @@ def test_blocks_are_applied_in_order(model: Model):
     for block in model.backbone.blocks:
         expected = block(expected, layout)
     torch.testing.assert_close(model(batch(4)).states, expected)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize(
+    ("dropouts", "heard"),
+    [
+        ({"dropout": 1.0}, []),
+        ({"dropout": 1.0, "attention_dropout": 0.0}, ["attention.output"]),
+        ({"dropout": 0.0, "attention_dropout": 1.0}, ["feed_forward.narrow"]),
+    ],
+)
+def test_the_two_additions_may_have_dropouts_of_their_own(norm_first: bool, dropouts: dict[str, float], heard: list[str]):
+    """At a rate of 1 nothing is left of what is added, whatever it is."""
+    block = Block(SelfAttention(8, 2, 0.0), FeedForward(8, 12, "relu"), hidden=8, epsilon=1e-5, norm_first=norm_first, **dropouts)
+    states, layout = torch.randn(4, 8), Layout.of(torch.ones(1, 4, dtype=torch.long))
+    found: list[str] = []
+    for name in ("attention.output", "feed_forward.narrow"):
+        before = block(states, layout)
+        torch.nn.init.normal_(block.get_submodule(name).bias)
+        found += [] if torch.equal(block(states, layout), before) else [name]
+    assert found == heard

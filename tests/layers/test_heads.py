@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
 from bertsmith.layers.feed_forward import FeedForward
-from bertsmith.layers.heads import DenseClassifier, PooledClassifier, SpanHead, TokenClassifier, VocabularyHead
+from bertsmith.layers.heads import DenseClassifier, PooledClassifier, QuestionSpanHead, SpanHead, TokenClassifier, VocabularyHead, span_scores
 from bertsmith.layers.layout import Encoded, Layout
 
 MASK = torch.tensor([[1, 1, 1], [0, 1, 0]])
@@ -44,12 +45,64 @@ def test_a_token_head_scores_every_token_and_no_padding(head: nn.Module):
     assert (scores[MASK == 1] != 0).any(1).all()
 
 
-@pytest.mark.parametrize("head", [PooledClassifier(6, 3, 0.5), DenseClassifier(6, 3, 0.5), TokenClassifier(6, 3, 0.5)])
+@pytest.mark.parametrize("head", [PooledClassifier(6, 3, 0.5), DenseClassifier(6, 3, 0.5), TokenClassifier(6, 3, 0.5), SpanHead(6, 0.5)])
 def test_dropout_acts_while_training_only(head: nn.Module):
     head.train()
     assert not torch.equal(head(encoded()), head(encoded()))
     head.eval()
     assert torch.equal(head(encoded()), head(encoded()))
+
+
+class TestQuestionSpanHead:
+    head = QuestionSpanHead(6, question_id=9)
+
+    def batch(self, rows: list[list[int]]) -> Batch:
+        """Token ids of rows of three places; 0 is padding."""
+        input_ids = torch.tensor(rows)
+        return Batch(input_ids, (input_ids > 0).long(), torch.zeros_like(input_ids))
+
+    @pytest.mark.parametrize(
+        ("rows", "expected"),
+        [
+            ([[1, 9, 2], [0, 9, 0]], [[0, 1, 0], [0, 1, 0]]),
+            ([[9, 2, 9], [0, 1, 9]], [[1, 0, 0], [0, 0, 1]]),
+            ([[1, 2, 3], [0, 1, 2]], [[1, 0, 0], [0, 1, 0]]),
+        ],
+        ids=["one", "the first of several", "none, so the first token"],
+    )
+    def test_where_questions_stand(self, rows: list[list[int]], expected: list[list[int]]):
+        assert self.head.questions(self.batch(rows)).tolist() == torch.tensor(expected).bool().tolist()
+
+    def test_a_question_token_at_padding_is_none(self):
+        batch = Batch(torch.tensor([[1, 2, 9]]), torch.tensor([[1, 1, 0]]), torch.zeros(1, 3, dtype=torch.long))
+        assert self.head.questions(batch).tolist() == [[True, False, False]]
+
+    def test_scores_by_hand(self):
+        asked = torch.tensor([[True, False, True], [False, True, False]])
+        states = encoded().padded()
+        scores = self.head(encoded(), asked)
+        assert scores.shape == (3, 3, 2)
+        for number, (row, column) in enumerate([(0, 0), (0, 2), (1, 1)]):
+            query = self.head.query_start(states[row, column][None])[0] @ self.head.start_product.weight.T
+            for place in range(3):
+                if MASK[row, place]:
+                    torch.testing.assert_close(scores[number, place, 0], query @ self.head.start(states[row, place][None])[0])
+                else:
+                    assert scores[number, place].isneginf().all()
+        inner = F.gelu(states[0] @ self.head.end.dense.weight.T + self.head.end.dense.bias)
+        torch.testing.assert_close(self.head.end(states[0]), F.layer_norm(inner, (6,)))
+
+    def test_starts_and_ends_have_layers_of_their_own(self):
+        asked = torch.tensor([[True, False, False], [False, True, False]])
+        scores = self.head(encoded(), asked)
+        assert not torch.allclose(scores[0, :, 0], scores[0, :, 1])
+
+    def test_both_kinds_of_span_heads_are_asked_alike(self):
+        batch = self.batch([[1, 9, 2], [0, 9, 0]])
+        plain = SpanHead(6)
+        assert torch.equal(span_scores(plain, encoded(), batch), plain(encoded()))
+        assert torch.equal(span_scores(self.head, encoded(), batch), self.head(encoded(), self.head.questions(batch)))
+        assert span_scores(self.head, encoded(), batch).shape == (2, 3, 2)
 
 
 class TestVocabularyHead:

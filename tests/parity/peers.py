@@ -11,10 +11,12 @@ import transformers
 from torch import Tensor
 
 from bertsmith.core.types import Batch
+from bertsmith.layers.heads import span_scores
 from bertsmith.models import Checkpoint, load
 from bertsmith.text.tokenizer import Tokenizer
 
 TOLERANCE = 1e-5
+QUESTION = 4
 CLASSES = {
     "encoder": "Model",
     "mlm": "ForMaskedLM",
@@ -60,10 +62,13 @@ FAMILIES = {
         tiny={"n_inner": 40, "bos_token_id": 2, "eos_token_id": 3, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0},
         pooler=False,
     ),
+    "splinter": Kind("Splinter", ("encoder", "span"), segments=True, tiny={"question_token_id": QUESTION}, pooler=False),
+    "distilbert": Kind("DistilBert", tiny={"hidden_dim": 40, "dropout": 0.0, "attention_dropout": 0.0}, pooler=False),
 }
 FAMILIES_AND_HEADS = [(family, head) for family, kind in FAMILIES.items() for head in kind.heads]
-ENCODERS_AND_HEADS = [(family, head) for family, head in FAMILIES_AND_HEADS if "mlm" in FAMILIES[family].heads]
-WITHOUT_SEGMENTS = {"gpt2"}
+OLD_FAMILIES_AND_HEADS = [(family, head) for family, head in FAMILIES_AND_HEADS if family not in {"gpt2", "distilbert"}]
+"""Those with norms that the first releases named otherwise."""
+WITHOUT_SEGMENTS = {"gpt2", "distilbert"}
 SENTENCE_HEADS = {"nsp", "classification"}
 VOCABULARY_HEADS = {"mlm", "lm"}
 LABELS = 3
@@ -100,16 +105,17 @@ def peer_config(family: str, **changes: Any) -> Any:
         "hidden_size": 24,
         "num_hidden_layers": 2,
         "num_attention_heads": 3,
-        **({"intermediate_size": 40} if "mlm" in FAMILIES[family].heads else {}),
+        "intermediate_size": 40,
         "max_position_embeddings": 20,
-        **({"type_vocab_size": 2 if FAMILIES[family].segments else 1} if "mlm" in FAMILIES[family].heads else {}),
+        "type_vocab_size": 2 if FAMILIES[family].segments else 1,
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
         "num_labels": LABELS,
         "pad_token_id": 0,
-        **FAMILIES[family].tiny,
     }
-    return getattr(transformers, f"{FAMILIES[family].stem}Config")(**{**values, **changes})
+    kind = getattr(transformers, f"{FAMILIES[family].stem}Config")
+    known = {name: value for name, value in values.items() if hasattr(kind, name) or name in kind.attribute_map}
+    return kind(**{**known, **FAMILIES[family].tiny, **changes})
 
 
 def peer_model(family: str, head: str, **changes: Any) -> Any:
@@ -147,6 +153,8 @@ def ragged(family: str, side: str = "right", lengths: tuple[int, ...] = (7, 3, 1
     size = torch.tensor(lengths)[:, None]
     mask = (places < size if side == "right" else places >= width - size).long()
     input_ids = torch.randint(1, len(VOCABULARY), mask.shape, generator=generator) * mask
+    if "question_token_id" in FAMILIES[family].tiny:
+        input_ids = torch.where(mask.cumsum(1) == size, QUESTION, input_ids) * mask  # the last token at the latest
     segments = torch.randint(0, 2, mask.shape, generator=generator) if FAMILIES[family].segments else torch.zeros_like(mask)
     return Batch(input_ids, mask, segments * mask)
 
@@ -165,8 +173,10 @@ def ours(checkpoint: Checkpoint, head: str, batch: Batch, token_embeddings: Tens
         return encoded.at(batch.attention_mask.bool())
     if head in VOCABULARY_HEADS:
         return checkpoint.model.heads[head](encoded.at(batch.attention_mask.bool()))
+    if head == "span":
+        return span_scores(checkpoint.model.heads[head], encoded, batch)[batch.attention_mask.bool()]
     scores: Tensor = checkpoint.model.heads[head](encoded)
-    return scores[batch.attention_mask.bool()] if head in {"tagging", "span", "replaced"} else scores
+    return scores[batch.attention_mask.bool()] if head in {"tagging", "replaced"} else scores
 
 
 def theirs(peer: Any, head: str, batch: Batch, **more: Any) -> Tensor:

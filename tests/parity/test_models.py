@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bertsmith.core.types import Batch
+from bertsmith.layers.heads import span_scores
 from tests.parity.peers import (
     FAMILIES_AND_HEADS,
     LABELS,
@@ -57,6 +58,8 @@ def _at_first_token(peer: Any, batch: Batch) -> Tensor:
         return peer(**inputs(batch, peer)).logits  # looks for the last token itself
     states = peer.base_model(**inputs(batch, peer)).last_hidden_state
     first = states[torch.arange(len(states)), batch.attention_mask.argmax(1)][:, None]
+    if hasattr(peer, "pre_classifier"):
+        return peer.classifier(peer.pre_classifier(first[:, 0]).relu())
     if hasattr(peer, "albert"):
         return peer.classifier(peer.albert.pooler_activation(peer.albert.pooler(first[:, 0])))
     if hasattr(peer, "cls"):
@@ -105,10 +108,11 @@ def _sentence_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, Te
 
 def _span_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     batch = ragged(both.family, lengths=(9, 9, 9))  # with padding, the peer would let it compete for the answer
-    scores: Tensor = both.checkpoint.model.heads["span"](both.checkpoint.model(batch))
+    scores = span_scores(both.checkpoint.model.heads["span"], both.checkpoint.model(batch), batch)
     starts, ends = torch.randint(0, 9, (2, 3), generator=generator)
+    given = {"start_positions": starts.clone(), "end_positions": ends.clone()}  # Splinter's peer works on them in place
     loss = (F.cross_entropy(scores[..., 0], starts) + F.cross_entropy(scores[..., 1], ends)) / 2
-    return loss, both.peer(**inputs(batch, both.peer), start_positions=starts, end_positions=ends).loss
+    return loss, both.peer(**inputs(batch, both.peer), **given).loss
 
 
 def _next_token_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -174,8 +174,10 @@ def _notes(checkpoint: Checkpoint, tokens: Tokens, text_pair: str | None) -> lis
     unknown = sum(column.input_id == tokenizer.unknown_id for column in tokens.columns)
     if unknown:
         notes.append(f"{unknown} of {len(tokens.columns)} tokens are {tokenizer.token(tokenizer.unknown_id)}: the vocabulary cannot write them.")
-    if text_pair is not None and getattr(family, "type_vocab_size", 2) < 2:
-        notes.append(f"{family.model_type} models have one segment: the two texts are told apart by their separators alone.")
+    segments = checkpoint.model.backbone.embeddings.segment
+    if text_pair is not None and (segments is None or segments.num_embeddings < 2):
+        known = "no segments" if segments is None else "one segment"
+        notes.append(f"{family.model_type} models have {known}: the two texts are told apart by their separators alone.")
     masked = any(column.input_id == tokenizer.mask_id for column in tokens.columns)
     if masked and "mlm" not in checkpoint.stored_heads:
         heads = ", ".join(sorted(checkpoint.stored_heads)) or "none"

@@ -28,11 +28,20 @@ class Block(nn.Module):
         hidden: Width of the states.
         epsilon: Of the layer norms.
         dropout: Share of values set to zero before each addition while training, 0-1.
+        attention_dropout: The same before the first addition, where it is another.
         norm_first: What goes into a layer is normalised, and not the sum (pre-norm: GPT-2, PEGASUS).
     """
 
     def __init__(
-        self, attention: SelfAttention, feed_forward: FeedForward, *, hidden: int, epsilon: float, dropout: float, norm_first: bool = False
+        self,
+        attention: SelfAttention,
+        feed_forward: FeedForward,
+        *,
+        hidden: int,
+        epsilon: float,
+        dropout: float,
+        attention_dropout: float | None = None,
+        norm_first: bool = False,
     ) -> None:
         super().__init__()
         self.attention = attention
@@ -40,24 +49,26 @@ class Block(nn.Module):
         self.feed_forward = feed_forward
         self.feed_forward_norm = nn.LayerNorm(hidden, eps=epsilon)
         self.dropout = nn.Dropout(dropout)
+        self.attention_dropout = nn.Dropout(dropout if attention_dropout is None else attention_dropout)
         self.norm_first = norm_first
 
     def forward(self, states: Float[Tensor, "tokens hidden"], layout: Layout) -> Float[Tensor, "tokens hidden"]:
         """Packed states in, packed states out."""
-        states = self._added(states, self.attention_norm, lambda given: self.attention(given, layout))
+        states = self._added(states, self.attention_norm, lambda given: self.attention(given, layout), self.attention_dropout)
         return self._added(states, self.feed_forward_norm, self.feed_forward)
 
     def step(
         self, states: Float[Tensor, "rows new hidden"], past: Past, mask: Bool[Tensor, "#rows 1 new filled"] | None
     ) -> Float[Tensor, "rows new hidden"]:
         """New tokens of every row; see `SelfAttention.step`."""
-        states = self._added(states, self.attention_norm, lambda given: self.attention.step(given, past, mask))
+        states = self._added(states, self.attention_norm, lambda given: self.attention.step(given, past, mask), self.attention_dropout)
         return self._added(states, self.feed_forward_norm, self.feed_forward)
 
-    def _added(self, states: Tensor, norm: nn.Module, layer: Callable[[Tensor], Tensor]) -> Tensor:
+    def _added(self, states: Tensor, norm: nn.Module, layer: Callable[[Tensor], Tensor], dropout: nn.Module | None = None) -> Tensor:
+        drop = dropout or self.dropout
         if self.norm_first:
-            return states + self.dropout(layer(norm(states)))
-        return norm(states + self.dropout(layer(states)))
+            return states + drop(layer(norm(states)))
+        return norm(states + drop(layer(states)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,28 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
 from bertsmith.layers.layout import Encoded
 
 
 class Pooler(nn.Module):
-    """BERT's sentence vector: the [CLS] state through a dense layer and tanh.
+    """BERT's sentence vector: the [CLS] state through a dense layer and an activation.
 
     Args:
         hidden: Width of the states.
+        activation: A name of `ACTIVATIONS`; DistilBERT's classifier has "relu".
     """
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, hidden: int, activation: str = "tanh") -> None:
         super().__init__()
         self.dense = nn.Linear(hidden, hidden)
+        self.activation: Callable[[Tensor], Tensor] = ACTIVATIONS[activation]
 
     def forward(self, encoded: Encoded) -> Float[Tensor, "batch hidden"]:
         """One vector a sequence."""
-        return torch.tanh(self.dense(encoded.first()))
+        return self.activation(self.dense(encoded.first()))
 
 
 class PooledClassifier(nn.Module):
@@ -40,11 +43,12 @@ class PooledClassifier(nn.Module):
         hidden: Width of the states.
         num_labels: Scores a sequence.
         dropout: Share of values set to zero while training, 0-1.
+        activation: Of the pooler.
     """
 
-    def __init__(self, hidden: int, num_labels: int, dropout: float) -> None:
+    def __init__(self, hidden: int, num_labels: int, dropout: float, activation: str = "tanh") -> None:
         super().__init__()
-        self.pooler = Pooler(hidden)
+        self.pooler = Pooler(hidden, activation)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, num_labels)
 
@@ -99,15 +103,92 @@ class SpanHead(nn.Module):
 
     Args:
         hidden: Width of the states.
+        dropout: Share of values set to zero while training, 0-1; most families have none here.
     """
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, 2)
 
     def forward(self, encoded: Encoded) -> Float[Tensor, "batch length 2"]:
         """Start and end score of every token; zeros at padding."""
-        return encoded.layout.pad(self.output(encoded.states))
+        return encoded.layout.pad(self.output(self.dropout(encoded.states)))
+
+
+class DenseNorm(nn.Module):
+    """Dense, GELU, norm: what states go through before a question is held against them.
+
+    Args:
+        hidden: Width of the states.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden, hidden)
+        self.norm = nn.LayerNorm(hidden)
+
+    def forward(self, states: Float[Tensor, "chosen hidden"]) -> Float[Tensor, "chosen hidden"]:
+        """One row a state."""
+        return self.norm(F.gelu(self.dense(states)))
+
+
+class QuestionSpanHead(nn.Module):
+    """Question-aware span selection (QASS): scores every token as the start and the end of the answer to a question, which is a token itself.
+
+    The score of token i as the start of the answer to the question at q is `f(x_q)ᵀ S g(x_i)`, where `f` and `g` are a `DenseNorm` each; ends have
+    an `f`, an `S` and a `g` of their own. A sequence may hold any number of questions: one when it is asked something, one for every hidden span
+    while Splinter is pre-trained.
+
+    Reference: Ram et al. 2021, "Few-Shot Question Answering by Pretraining Span Selection", section 4.
+
+    Args:
+        hidden: Width of the states.
+        question_id: The token that stands for a question.
+    """
+
+    def __init__(self, hidden: int, question_id: int) -> None:
+        super().__init__()
+        self.question_id = question_id
+        self.query_start, self.query_end = DenseNorm(hidden), DenseNorm(hidden)
+        self.start, self.end = DenseNorm(hidden), DenseNorm(hidden)
+        self.start_product, self.end_product = nn.Linear(hidden, hidden, bias=False), nn.Linear(hidden, hidden, bias=False)
+
+    def questions(self, batch: Batch) -> Bool[Tensor, "batch length"]:
+        """Where every sequence's question stands: at its first question token or, as in `transformers`, its first token where it has none."""
+        real = batch.attention_mask.bool()
+        asked = (batch.input_ids == self.question_id) & real
+        candidates = torch.where(asked.any(1, keepdim=True), asked, real)
+        return candidates & (candidates.cumsum(1) == 1)
+
+    def forward(self, encoded: Encoded, questions: Bool[Tensor, "batch length"]) -> Float[Tensor, "questions length 2"]:
+        """Start and end score, for every question, of every token of its sequence; minus infinity at padding.
+
+        Args:
+            encoded: The states.
+            questions: Where questions stand. Rows come in reading order, so with one question a sequence there is one row a sequence.
+        """
+        asked, kept = encoded.at(questions), encoded.layout.kept()
+        starts = self._scores(self.start_product(self.query_start(asked)), encoded.layout.pad(self.start(encoded.states)), questions)
+        ends = self._scores(self.end_product(self.query_end(asked)), encoded.layout.pad(self.end(encoded.states)), questions)
+        owners = questions.nonzero()[:, 0]
+        return torch.stack([starts, ends], dim=2).masked_fill(~kept[owners, :, None], float("-inf"))
+
+    @staticmethod
+    def _scores(
+        queries: Float[Tensor, "questions hidden"], tokens: Float[Tensor, "batch length hidden"], questions: Bool[Tensor, "batch length"]
+    ) -> Float[Tensor, "questions length"]:
+        """Products of questions with the tokens of their own sequences, by one multiplication: questions are laid out in a rectangle, too."""
+        counts = questions.sum(1, keepdim=True)
+        places = torch.arange(int(counts.max()), device=counts.device) < counts
+        rectangle = queries.new_zeros(*places.shape, queries.shape[1])
+        rectangle[places] = queries
+        return (rectangle @ tokens.transpose(1, 2))[places]
+
+
+def span_scores(head: nn.Module, encoded: Encoded, batch: Batch) -> Float[Tensor, "batch length 2"]:
+    """What either kind of span head says of a batch with one question a sequence: start and end score of every token; not to be used at padding."""
+    return head(encoded, head.questions(batch)) if isinstance(head, QuestionSpanHead) else head(encoded)
 
 
 class VocabularyHead(nn.Module):

@@ -7,7 +7,7 @@ that is wrong at one step is said together.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -181,10 +181,11 @@ def _is_finite(weight: Tensor) -> bool:
 def _full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> dict[str, Tensor]:
     """The weights by their full present names; of a tied weight that is stored by the name of its copy alone, that copy is the weight."""
     full = with_base_prefix([modern_name(name) for name in weights], family.base)
-    unknown = [name for name in weights if not all(_known(family, part) for part in family.weights.parts(full[modern_name(name)]))]
-    if unknown:
+    if unknown := _unknown(weights, type(family)):
+        likely = " or ".join(_looking_like(weights, len(unknown)))
+        seen = f"; their names are those of a {likely} model" if likely else ""
         question = f"is model_type in {folder / 'config.json'} right?"
-        raise CheckpointError(f"{len(unknown)} weights in {folder} do not belong to a {family.model_type} model: {question}", sorted(unknown))
+        raise CheckpointError(f"{len(unknown)} weights in {folder} do not belong to a {family.model_type} model{seen}: {question}", unknown)
     named = family.weights.unfold({full[modern_name(name)]: weight for name, weight in weights.items()})
     copies = {original: named[copy] for head in family.heads.values() for copy, original in head.weights.copies.items() if copy in named}
     return {**copies, **named}
@@ -208,7 +209,19 @@ def _has(weights: Mapping[str, Tensor], template: str) -> bool:
     return (template if "{}" not in template else template.replace("{}", "weight")) in weights
 
 
-def _known(family: Family, name: str) -> bool:
+def _unknown(names: Collection[str], family: type[Family]) -> list[str]:
+    """The names that no table of a family has."""
+    full = with_base_prefix([modern_name(name) for name in names], family.base)
+    return sorted(name for name in names if not all(_known(family, part) for part in family.weights.parts(full[modern_name(name)])))
+
+
+def _looking_like(names: Collection[str], unknown: int) -> list[str]:
+    """The families that know most of these names, if they leave fewer than so many unknown."""
+    left = {name: len(_unknown(names, kind)) for name, kind in families.items()}
+    return [name for name, count in left.items() if count == min(left.values()) < unknown]
+
+
+def _known(family: type[Family], name: str) -> bool:
     pooler = f"{family.base}.pooler."
     tables = [family.weights, *(head.weights for head in family.heads.values())]
     return name.startswith(pooler) or any(table.ours(name) is not None or table.ignores(name) for table in tables)

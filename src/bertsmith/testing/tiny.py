@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bertsmith.checkpoint.folder import write_json
 from bertsmith.core.types import Batch, Example
-from bertsmith.layers.heads import NextTokenHead, VocabularyHead
+from bertsmith.layers.heads import NextTokenHead, VocabularyHead, span_scores
 from bertsmith.models.family import Family, Head, Model
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -28,6 +28,10 @@ SIZES = {
     "n_embd": 24,
     "n_layer": 2,
     "n_head": 3,
+    "dim": 24,
+    "n_layers": 2,
+    "n_heads": 3,
+    "hidden_dim": 36,
 }
 """Sizes of a tiny model, under every name that a family has for them."""
 POSITIONS = ("max_position_embeddings", "n_positions")
@@ -151,5 +155,5 @@ def scores_of(model: Model, name: str, batch: Batch) -> Tensor:
     encoded, real = model(batch), batch.attention_mask.bool()
     if isinstance(model.heads[name], VocabularyHead | NextTokenHead):
         return model.heads[name](encoded.at(real))
-    scores: Tensor = model.heads[name](encoded)
+    scores = span_scores(model.heads[name], encoded, batch) if name == "span" else model.heads[name](encoded)
     return scores[real] if scores.shape[:2] == real.shape and scores.ndim > 2 else scores
