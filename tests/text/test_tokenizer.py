@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, BertTokenizer, XLMRobertaTokenizer
 
 from bertsmith.core.errors import CheckpointError, RecipeError
-from bertsmith.text import tokenizer_files
+from bertsmith.text import files
 from bertsmith.text.tokenizer import Tokenizer, longest_first
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -286,7 +286,7 @@ BROKEN: dict[str, tuple[dict[str, object], str]] = {
     "nothing": ({}, "has no tokenizer: tokenizer.json, or vocab.txt, or vocab.json with merges.txt"),
     "no merges": ({"vocab__json": {}}, "it has vocab.json, not the other"),
     "no vocabulary": ({"merges__txt": ""}, "it has merges.txt, not the other"),
-    "sentencepiece": ({"spiece__model": b"\x00"}, "spiece.model, which cannot be read; open it with transformers"),
+    "sentencepiece": ({"spiece__model": b"\x00"}, "spiece.model is not a SentencePiece model .*fetch it again"),
     "cut off": ({"tokenizer__json": '{"version": "1.0", "mod'}, "tokenizer.json is not a tokenizer .*cut off"),
     "not a tokenizer": ({"tokenizer__json": {"a": 1}}, "tokenizer.json is not a tokenizer"),
     "deep": ({"vocab__txt": VOCABULARY, "tokenizer_config__json": "[" * 100_000}, "tokenizer_config.json is not JSON"),
@@ -318,7 +318,7 @@ def test_missing_folder_and_file(tmp_path: Path) -> None:
 
 
 def test_huge_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizer_files, "LARGEST_FILE", 10)
+    monkeypatch.setattr(files, "LARGEST_FILE", 10)
     with pytest.raises(CheckpointError, match=r"vocab.txt has \d+ bytes, a vocabulary at most 10"):
         Tokenizer.from_folder(write(tmp_path, vocab__txt=VOCABULARY))
 

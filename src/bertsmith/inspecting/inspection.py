@@ -146,7 +146,7 @@ def facts_of(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _guesses(checkpoint: Checkpoint, tokens: Tokens) -> dict[int, list[Guess]]:
-    chosen = tokens.batch.input_ids == checkpoint.tokenizer.mask_id
+    chosen = tokens.batch.input_ids == checkpoint.tokenizer.role_ids.get("mask_token", -1)
     if not chosen.any() or "mlm" not in checkpoint.stored_heads:
         return {}
     scores = checkpoint.model.heads["mlm"](checkpoint.model(tokens.batch).at(chosen))
@@ -175,7 +175,7 @@ def _notes(checkpoint: Checkpoint, tokens: Tokens, text_pair: str | None) -> lis
         notes.append(f"{unknown} of {len(tokens.columns)} tokens are {tokenizer.token(tokenizer.unknown_id)}: the vocabulary cannot write them.")
     if text_pair is not None and getattr(family, "type_vocab_size", 2) < 2:
         notes.append(f"{family.model_type} models have one segment: the two texts are told apart by their separators alone.")
-    masked = any(column.input_id == tokenizer.mask_id for column in tokens.columns)
+    masked = any(column.input_id == tokenizer.role_ids.get("mask_token") for column in tokens.columns)
     if masked and "mlm" not in checkpoint.stored_heads:
         heads = ", ".join(sorted(checkpoint.stored_heads)) or "none"
         notes.append(
