@@ -155,7 +155,9 @@ def _check_table(table: bytes) -> None:
         raise ValueError(f"its table of characters has {len(table):,} bytes and a trie of {size:,}")
     units, texts = np.frombuffer(table, "<u4", size // 4, 4), np.frombuffer(table, np.uint8, offset=4 + size)
     table[4 + size :].decode("utf-8")
-    places = np.flatnonzero(units >> 31 == 0)
+    walked = units >> 31 == 0
+    walked[0] = True  # whatever it holds, every walk begins there
+    places = np.flatnonzero(walked)
     nodes = units[places]
     children = places ^ ((nodes >> 10) << ((nodes & 512) >> 6)).astype(np.int64)
     if (children | (BLOCK - 1)).max(initial=0) >= len(units):

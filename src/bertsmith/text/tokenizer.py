@@ -189,9 +189,7 @@ class Tokenizer:
             RecipeError: `max_length` has no room for the special tokens; or a pair is to be encoded and the family puts nothing between two texts.
         """
         if text_pairs is not None and self.num_special(pair=True) <= self.num_special(pair=False):
-            raise RecipeError(
-                f"two texts need a token between them, and this vocabulary has no sep_token (it has {self._roles()}); join them yourself"
-            )
+            raise RecipeError(f"two texts need a sep_token between them, and this vocabulary has none; it has {self._roles()}. Join them yourself")
         special = self.num_special(text_pairs is not None)
         if max_length is not None and max_length < special:
             raise RecipeError(f"max_length is {max_length}; the special tokens alone are {special}, ask for more")

@@ -9,8 +9,11 @@ import tokenizers
 from tokenizers import models
 
 from bertsmith.core.errors import CheckpointError
-from bertsmith.text.pipelines import NORMALIZER_KEYS
+from bertsmith.text.pipelines import BERT, NORMALIZER_KEYS
 from bertsmith.text.tokenizer_files import VERBATIM_CLASSES, TokenizerFiles
+
+NAMED_ROLES = (*BERT.needed, "bos_token", "eos_token")
+"""The roles that every tokenizer of `transformers` knows."""
 
 
 def write_folder(files: TokenizerFiles, folder: Path) -> None:
@@ -37,7 +40,11 @@ def write_folder(files: TokenizerFiles, folder: Path) -> None:
 
 def _config(files: TokenizerFiles) -> dict[str, Any]:
     length = {"model_max_length": files.model_max_length} if files.model_max_length else {}
-    return {**(files.settings or _class(files.backend)), **files.roles, **length}
+    named = {files.roles.get(role) for role in NAMED_ROLES}
+    added = sorted(files.backend.get_added_tokens_decoder().items())
+    others = [token.content for _, token in added if token.special and token.content not in named]
+    listed = {"additional_special_tokens": others} if others else {}
+    return {**(files.settings or _class(files.backend)), **files.roles, **listed, **length}
 
 
 def _class(backend: tokenizers.Tokenizer) -> dict[str, Any]:
