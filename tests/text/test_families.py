@@ -1,4 +1,4 @@
-"""Every family's tokenizer, from the files that it is published with: ids, segments and offsets are those of transformers on thousands of real lines."""
+"""Every family's tokenizer from the files that it is published with: ids, segments and offsets are those of transformers on thousands of lines."""
 
 import json
 import shutil
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from sentencepiece import SentencePieceProcessor
-from tests.text import folders
-from tests.text.test_tokenizer_parity import ODD_TEXTS
 from transformers import AutoTokenizer
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from bertsmith.core.errors import CheckpointError, RecipeError
 from bertsmith.text.tokenizer import Tokenizer
+from tests.text import folders
+from tests.text.test_tokenizer_parity import ODD_TEXTS
 
 KINDS: dict[str, Callable[[Path, Path], Path]] = {
     "albert": folders.sentencepiece_folder("albert"),
@@ -67,7 +67,7 @@ def test_texts(ours: Tokenizer, theirs: PreTrainedTokenizerBase, texts: list[str
 def test_pairs(folder: Path, ours: Tokenizer, theirs: PreTrainedTokenizerBase, texts: list[str]) -> None:
     some = texts[::20]
     if folder.name in WITHOUT_SEPARATOR:
-        with pytest.raises(RecipeError, match="two texts need a sep_token between them.*it has .*eos_token"):
+        with pytest.raises(RecipeError, match=r"two texts need a sep_token between them.*it has .*eos_token"):
             ours.encode("a", "b")
     else:
         assert_equal(ours, theirs, some, some[::-1])
@@ -206,7 +206,7 @@ def test_the_class_decides_before_the_model_type_and_this_before_the_name(shared
 
 
 def test_the_files_of_what_is_declared_are_chosen(shared_data: Path, tmp_path: Path) -> None:
-    vocabulary = {"vocab.txt": "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"])}
+    vocabulary = {"vocab.txt": "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na"}
     albert = folders.put(tmp_path / "albert", "albert", {**vocabulary, "spiece.model": folders.model_of("albert", shared_data)})
     assert Tokenizer.from_folder(albert).unknown_id == Tokenizer.from_folder(albert).id("<unk>")
     bert = folders.put(tmp_path / "bert", "bert", {**vocabulary, "spiece.model": b""})

@@ -10,11 +10,11 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
-from tests.text import folders
 from tokenizers import Regex, models, normalizers, pre_tokenizers
 
 from bertsmith.core.errors import CheckpointError
 from bertsmith.text.sentencepiece import Kind, Piece, SentencePieces, parse_sentencepiece
+from tests.text import folders
 
 PIECES = [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("</s>", 0.0, 3), ("▁", -1.5, 1), ("北", -2.0, 1), ("<n>", 0.0, 4), ("x", -3.0, 5)]
 SMALL = folders.handmade(PIECES)

@@ -9,6 +9,9 @@ from bertsmith.core.errors import CheckpointError
 LARGEST_FILE = 256 * 2**20
 """Bytes. The largest vocabularies in use make a `tokenizer.json` of about 30 MB; what is far beyond is another kind of file."""
 
+LARGEST_ID = 10_000_000
+"""Ten times what the largest vocabularies in use have; a table of tokens by id has room for as many."""
+
 POINTER = b"version https://git-lfs.github.com/"
 
 
@@ -61,10 +64,11 @@ def read_ids(file: Path) -> dict[str, int]:
     """A `vocab.json`: the id of every token.
 
     Raises:
-        CheckpointError: As `read_json`; or an id is not a whole number from 0 on.
+        CheckpointError: As `read_json`; or it is empty, or an id is not a whole number from 0 on.
     """
     ids = read_json(file)
-    wrong = [f"{token!r}: {number!r}" for token, number in ids.items() if type(number) is not int or number < 0]
-    if wrong:
-        raise CheckpointError(f"{file} is not a vocabulary: the ids of {len(wrong):,} tokens are not whole numbers", wrong)
+    wrong = [f"{token!r}: {number!r}" for token, number in ids.items() if type(number) is not int or not 0 <= number <= LARGEST_ID]
+    if wrong or not ids:
+        summary = f"the ids of {len(wrong):,} tokens are not whole numbers from 0 to {LARGEST_ID:,}" if wrong else "it has no token"
+        raise CheckpointError(f"{file} is not a vocabulary: {summary}; fetch it again", wrong)
     return ids
