@@ -86,6 +86,7 @@ def test_special_tokens(folder: Path, ours: Tokenizer, theirs: PreTrainedTokeniz
         assert ours.role_ids.get(f"{role}_token") == getattr(theirs, f"{role}_token_id"), role
     assert (ours.bos_id, ours.eos_id, ours.unknown_id) == (theirs.bos_token_id, theirs.eos_token_id, theirs.unk_token_id)
     assert ours.pad_id == (theirs.eos_token_id if folder.name == "gpt2" else theirs.pad_token_id)
+    assert ours.num_segments == (2 if {"albert", "albert-cased", "chinese-bart", "splinter"} & {folder.name} else 1)
     assert ours.num_special(pair=False) == theirs.num_special_tokens_to_add(False)
 
 

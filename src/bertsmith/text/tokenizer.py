@@ -69,6 +69,7 @@ class Tokenizer:
         vocabulary_size: One more than the largest id: the rows that an embedding needs.
         role_ids: The ids of the tokens that play a role, under the keys of `tokenizer_config.json` ("mask_token"); those that the family has.
         special_ids: All tokens that are not text.
+        num_segments: How many segments the texts of a pair are in: 2 for BERT, 1 for families that do not tell them apart.
         target: The tokenizer of what is to be generated: for translation the other language's, else this one.
 
     Example:
@@ -91,6 +92,7 @@ class Tokenizer:
         self._strings = [""] * self.vocabulary_size
         for token, number in vocabulary.items():
             self._strings[number] = token
+        self.num_segments = 1 + max(self._backend.encode("", "").type_ids, default=0)
         self.target = self if files.target is None else Tokenizer(files.target)
 
     @property
