@@ -11,6 +11,8 @@ from transformers import AutoTokenizer
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from bertsmith.core.errors import CheckpointError, RecipeError
+from bertsmith.core.types import Example
+from bertsmith.objectives.mlm import MaskedLanguageModel
 from bertsmith.text.tokenizer import Tokenizer
 from tests.text import folders
 from tests.text.test_tokenizer_parity import ODD_TEXTS
@@ -142,6 +144,20 @@ def test_what_gpt2_does_not_have(shared_data: Path, tmp_path: Path) -> None:
     for role in ("cls", "sep", "mask"):
         with pytest.raises(CheckpointError, match=rf"no {role}_token; it has unk_token <\|endoftext\|>, bos_token .*another family"):
             getattr(tokenizer, f"{role}_id")
+
+
+def test_masking_needs_tokens_that_gpt2_does_not_have(shared_data: Path, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_folder(folders.gpt2_folder(tmp_path, shared_data))
+    with pytest.raises(CheckpointError, match=r"no cls_token; it has unk_token <\|endoftext\|>"):
+        list(MaskedLanguageModel(unit="token").encode([Example({"text": "a"})], tokenizer))
+
+
+def test_merges_instead_of_likelihoods(shared_data: Path, tmp_path: Path) -> None:
+    model = folders.model_of("xlm-roberta", shared_data, "bpe")
+    folder = folders.put(tmp_path / "bpe", "xlm-roberta", {"sentencepiece.bpe.model": model})
+    lines = [line for part in folders.lines_of(shared_data) for line in part[:500]]
+    expected = [[0, *(3 if number == 0 else number + 1 for number in row), 2] for row in SentencePieceProcessor(model_proto=model).encode(lines)]
+    assert [row.input_ids.tolist() for row in Tokenizer.from_folder(folder).encode_many(lines)] == expected
 
 
 def test_nothing_to_pad_with(tmp_path: Path) -> None:

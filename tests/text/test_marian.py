@@ -98,6 +98,11 @@ def test_decode(ours: Tokenizer, theirs: MarianTokenizer, shared_data: Path) -> 
                 assert tokenizer.decode(ids) == line
 
 
+def test_ids_that_no_token_has_are_left_out(ours: Tokenizer) -> None:
+    ids = ours.encode("the film").input_ids.tolist()
+    assert ours.decode([-100, *ids, ours.vocabulary_size]) == ours.decode(ids)
+
+
 def test_saved(folder: Path, ours: Tokenizer, shared_data: Path, tmp_path: Path) -> None:
     pickle.loads(pickle.dumps(ours)).save(tmp_path)
     folders.put(tmp_path, "marian", {})

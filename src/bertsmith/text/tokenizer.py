@@ -211,7 +211,9 @@ class Tokenizer:
         numbers = [int(number) for number in ids]
         if self._files.ids is None:
             return self._backend.decode(numbers, skip_special_tokens=skip_special)
-        return self._backend.decoder.decode([self._strings[number] for number in numbers if not (skip_special and number in self.special_ids)])
+        left_out = self.special_ids if skip_special else frozenset[int]()
+        known = (number for number in numbers if 0 <= number < self.vocabulary_size and number not in left_out)
+        return self._backend.decoder.decode([self._strings[number] for number in known])
 
     def token(self, number: SupportsInt) -> str:
         """The token of an id, as the vocabulary writes it.
