@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, BertTokenizer, XLMRobertaTokenizer
 
 from bertsmith.core.errors import CheckpointError, RecipeError
-from bertsmith.text import tokenizer_files
+from bertsmith.text import files
 from bertsmith.text.tokenizer import Tokenizer, longest_first
+from tests.text.folders import handmade
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [*SPECIAL, "我", "爱", "北", "京", "bert", "##s", "e"]
@@ -282,11 +283,12 @@ def test_a_byte_level_mask_takes_its_space_along(tmp_path: Path) -> None:
     assert AutoTokenizer.from_pretrained(tmp_path / "saved")("a a <mask>")["input_ids"] == [0, 6, 7, 4, 2]
 
 
+PIECES = [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("</s>", 0.0, 3), ("▁", -1.5, 1), ("北", -2.0, 1)]
 BROKEN: dict[str, tuple[dict[str, object], str]] = {
     "nothing": ({}, "has no tokenizer: tokenizer.json, or vocab.txt, or vocab.json with merges.txt"),
     "no merges": ({"vocab__json": {}}, "it has vocab.json, not the other"),
     "no vocabulary": ({"merges__txt": ""}, "it has merges.txt, not the other"),
-    "sentencepiece": ({"spiece__model": b"\x00"}, "spiece.model, which cannot be read; open it with transformers"),
+    "sentencepiece": ({"spiece__model": b"\x00"}, "spiece.model is not a SentencePiece model .*fetch it again"),
     "cut off": ({"tokenizer__json": '{"version": "1.0", "mod'}, "tokenizer.json is not a tokenizer .*cut off"),
     "not a tokenizer": ({"tokenizer__json": {"a": 1}}, "tokenizer.json is not a tokenizer"),
     "deep": ({"vocab__txt": VOCABULARY, "tokenizer_config__json": "[" * 100_000}, "tokenizer_config.json is not JSON"),
@@ -298,7 +300,20 @@ BROKEN: dict[str, tuple[dict[str, object], str]] = {
     "named role": ({"vocab__txt": VOCABULARY, "tokenizer_config__json": {"cls_token": "[X]"}}, r"cls_token: \[X\]"),
     "merges of another": ({"vocab__json": {"a": 0}, "merges__txt": "b c"}, "vocab.json and merges.txt .* do not belong together"),
     "merges with one side": ({"vocab__json": {"a": 0}, "merges__txt": "b"}, "do not belong together"),
-    "ids that are no numbers": ({"vocab__json": {"a": "0"}, "merges__txt": ""}, "do not belong together"),
+    "ids that are no numbers": ({"vocab__json": {"a": "0"}, "merges__txt": ""}, r"vocab.json is not a vocabulary(.|\n)*'a': '0'"),
+    "no ids": ({"vocab__json": {}, "merges__txt": ""}, "vocab.json is not a vocabulary: it has no token"),
+    "merges cut off": ({"vocab__json": {"a": 0, "b": 1, "ab": 2, "abab": 3}, "merges__txt": "a b\n"}, "nothing is merged to 1 of 4 tokens, .*'abab'"),
+    "a vocabulary under the name of merges": ({"vocab__json": {"a": 0, "ab": 1}, "merges__txt": "a\nab\n"}, "do not belong together"),
+    "a Git LFS pointer": ({"vocab__txt": "version https://git-lfs.github.com/spec/v1\noid sha256:1"}, "vocab.txt is a pointer of Git LFS"),
+    "another class": ({"vocab__txt": VOCABULARY, "tokenizer_config__json": {"tokenizer_class": "BertJapaneseTokenizer"}},
+        "vocab.txt of .* and the tokenizer_class BertJapaneseTokenizer is not one; name one of these"),
+    "another family's model": ({"spiece__model": handmade(PIECES), "config__json": {"model_type": "t5"}},
+        "spiece.model of .* and the model_type t5 is not one.*AlbertTokenizer, PegasusTokenizer, XLMRobertaTokenizer"),
+    "nothing says whose model": ({"tokenizer__model": handmade(PIECES)}, "tokenizer.model of .* and nothing says which"),
+    "ALBERT's model is of another family": ({"spiece__model": handmade(PIECES)}, r"lacks tokens that are needed(.|\n)*sep_token: \[SEP\]"),
+    "PEGASUS' model is of another family": ({"spiece__model": handmade(PIECES), "config__json": {"model_type": "pegasus"}},
+        "spiece.model: PEGASUS's SentencePiece models begin with <pad> </s> <unk>, this one with <unk> <s> </s>"),
+    "a text under the name of a model": ({"sentencepiece__bpe__model": "我爱北京\n" * 50}, "sentencepiece.bpe.model is not a SentencePiece model"),
 }  # fmt: skip
 
 
@@ -318,7 +333,7 @@ def test_missing_folder_and_file(tmp_path: Path) -> None:
 
 
 def test_huge_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizer_files, "LARGEST_FILE", 10)
+    monkeypatch.setattr(files, "LARGEST_FILE", 10)
     with pytest.raises(CheckpointError, match=r"vocab.txt has \d+ bytes, a vocabulary at most 10"):
         Tokenizer.from_folder(write(tmp_path, vocab__txt=VOCABULARY))
 

@@ -147,7 +147,7 @@ def facts_of(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _guesses(checkpoint: Checkpoint, tokens: Tokens) -> dict[int, list[Guess]]:
-    chosen = tokens.batch.input_ids == checkpoint.tokenizer.mask_id
+    chosen = tokens.batch.input_ids == checkpoint.tokenizer.role_ids.get("mask_token", -1)
     if not chosen.any() or "mlm" not in checkpoint.stored_heads:
         return {}
     scores = checkpoint.model.heads["mlm"](checkpoint.model(tokens.batch).at(chosen))
@@ -178,7 +178,7 @@ def _notes(checkpoint: Checkpoint, tokens: Tokens, text_pair: str | None) -> lis
     if text_pair is not None and (segments is None or segments.num_embeddings < 2):
         known = "no segments" if segments is None else "one segment"
         notes.append(f"{family.model_type} models have {known}: the two texts are told apart by their separators alone.")
-    masked = any(column.input_id == tokenizer.mask_id for column in tokens.columns)
+    masked = any(column.input_id == tokenizer.role_ids.get("mask_token") for column in tokens.columns)
     if masked and "mlm" not in checkpoint.stored_heads:
         heads = ", ".join(sorted(checkpoint.stored_heads)) or "none"
         notes.append(

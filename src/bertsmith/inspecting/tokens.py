@@ -69,7 +69,7 @@ def tokens_of(checkpoint: Checkpoint, text: str, text_pair: str | None, segmente
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     encoding = tokenizer.encode(text, text_pair, max_length=model.family.max_length)
     added = added_tokens(encoding, tokenizer)
-    owners = np.cumsum(added & (encoding.input_ids == tokenizer.sep_id)) > 0
+    owners = np.cumsum(added & (encoding.input_ids == tokenizer.role_ids.get("sep_token", -1))) > 0
     starts = np.ones(len(added), np.bool_)
     for owner, part in enumerate((text, text_pair)):
         own = ~added & (owners == bool(owner))

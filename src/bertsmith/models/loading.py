@@ -327,6 +327,6 @@ def _check_tokenizer(tokenizer: Tokenizer, family: Family, where: str) -> None:
         raise CheckpointError(
             f"the vocabulary in {where} has {tokenizer.vocabulary_size} tokens and the model embeds {family.vocab_size}: they are not of one model"
         )
-    segments, known = 1 + int(tokenizer.encode("", "").token_type_ids.max()), getattr(family, "type_vocab_size", math.inf)
+    segments, known = tokenizer.num_segments, getattr(family, "type_vocab_size", math.inf)
     if segments > known:
         raise CheckpointError(f"the tokenizer in {where} tells {segments} segments apart and the model {known}: type_vocab_size must be {segments}")

@@ -7,6 +7,9 @@
 
 All tokenising is the `tokenizers` library's; here are the names of the special tokens, truncation that leaves the shared pipeline untouched (so that
 threads may ask for different lengths at once) and numpy arrays.
+
+Not every family has every special token: GPT-2 has an end of text and nothing else, Marian and PEGASUS have no [CLS] and no [SEP]. Asking for one
+that is not there is an error that says what is there.
 """
 
 import re
@@ -20,8 +23,9 @@ import numpy as np
 import tokenizers
 from jaxtyping import Int32
 
-from bertsmith.core.errors import RecipeError
-from bertsmith.text.tokenizer_files import TokenizerFiles, from_tokens, read_folder, read_vocabulary, write_folder
+from bertsmith.core.errors import CheckpointError, RecipeError
+from bertsmith.text.tokenizer_files import TokenizerFiles, from_tokens, read_folder, read_vocabulary
+from bertsmith.text.tokenizer_writing import write_folder
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -59,16 +63,14 @@ class Pieces:
 
 
 class Tokenizer:
-    """A tokenizer of the BERT or RoBERTa family.
+    """A tokenizer of any family.
 
     Attributes:
         vocabulary_size: One more than the largest id: the rows that an embedding needs.
-        cls_id: The token that opens a sequence: [CLS] or <s>.
-        sep_id: The token that closes a segment: [SEP] or </s>.
-        pad_id: The token that fills up a batch.
-        mask_id: The token that hides another.
-        unknown_id: The token for what the vocabulary cannot write.
+        role_ids: The ids of the tokens that play a role, under the keys of `tokenizer_config.json` ("mask_token"); those that the family has.
         special_ids: All tokens that are not text.
+        num_segments: How many segments the texts of a pair are in: 2 for BERT, 1 for families that do not tell them apart.
+        target: The tokenizer of what is to be generated: for translation the other language's, else this one.
 
     Example:
         >>> tokenizer = Tokenizer.from_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "我", "爱", "bert", "##s"])
@@ -82,24 +84,59 @@ class Tokenizer:
     def __init__(self, files: TokenizerFiles) -> None:
         self._files = files
         self._backend = files.backend
-        ids = {role: self._backend.token_to_id(token) for role, token in files.roles.items()}
-        assert None not in ids.values(), "roles are checked where files are read"
-        self.cls_id, self.sep_id = ids["cls_token"] or 0, ids["sep_token"] or 0
-        self.pad_id, self.mask_id, self.unknown_id = ids["pad_token"] or 0, ids["mask_token"] or 0, ids["unk_token"] or 0
+        vocabulary = files.ids or self._backend.get_vocab()
+        self.role_ids = {role: vocabulary[token] for role, token in files.roles.items()}
         added = self._backend.get_added_tokens_decoder()
-        self.special_ids = frozenset(number for number, token in added.items() if token.special)
-        vocabulary = self._backend.get_vocab()
+        self.special_ids = frozenset(vocabulary[token.content] for token in added.values() if token.special)
         self.vocabulary_size = 1 + max(vocabulary.values())
         self._strings = [""] * self.vocabulary_size
         for token, number in vocabulary.items():
             self._strings[number] = token
+        self.num_segments = 1 + max(self._backend.encode("", "").type_ids, default=0)
+        self.target = self if files.target is None else Tokenizer(files.target)
+
+    @property
+    def cls_id(self) -> int:
+        """The token that opens a sequence: [CLS] or <s>."""
+        return self._needed("cls_token")
+
+    @property
+    def sep_id(self) -> int:
+        """The token that closes a segment: [SEP] or </s>."""
+        return self._needed("sep_token")
+
+    @property
+    def pad_id(self) -> int:
+        """The token that fills up a batch; where a family has none, the end of the text, which the attention mask hides as well (GPT-2)."""
+        return self._needed("pad_token" if "pad_token" in self.role_ids or self.eos_id is None else "eos_token")
+
+    @property
+    def mask_id(self) -> int:
+        """The token that hides another."""
+        return self._needed("mask_token")
+
+    @property
+    def unknown_id(self) -> int:
+        """The token for what the vocabulary cannot write; -1, which no token has, where it can write everything."""
+        return self.role_ids.get("unk_token", -1)
+
+    @property
+    def bos_id(self) -> int | None:
+        """The token that begins a text that is generated, where the family has one."""
+        return self.role_ids.get("bos_token")
+
+    @property
+    def eos_id(self) -> int | None:
+        """The token that ends a text that is generated, where the family has one."""
+        return self.role_ids.get("eos_token")
 
     @classmethod
     def from_folder(cls, folder: Path) -> "Tokenizer":
-        """Read the tokenizer of a model folder: `tokenizer.json`, `vocab.txt`, or `vocab.json` with `merges.txt`.
+        """Read the tokenizer of a model folder from whichever files it has; `text.tokenizer_files` says which, and how the family is found.
 
         Raises:
-            CheckpointError: A file is missing, too large, not UTF-8 or not what its name says; or a special token is missing.
+            CheckpointError: A file is missing, too large, not UTF-8 or not what its name says; files do not belong together; or a special token that
+                the family needs is missing.
         """
         return cls(read_folder(folder))
 
@@ -151,8 +188,10 @@ class Tokenizer:
                 until it fits; `Encoding.truncated` says how many.
 
         Raises:
-            RecipeError: `max_length` has no room for the special tokens.
+            RecipeError: `max_length` has no room for the special tokens; or a pair is to be encoded and the family puts nothing between two texts.
         """
+        if text_pairs is not None and self.num_special(pair=True) <= self.num_special(pair=False):
+            raise RecipeError(f"two texts need a sep_token between them, and this vocabulary has none; it has {self._roles()}. Join them yourself")
         special = self.num_special(text_pairs is not None)
         if max_length is not None and max_length < special:
             raise RecipeError(f"max_length is {max_length}; the special tokens alone are {special}, ask for more")
@@ -165,11 +204,16 @@ class Tokenizer:
 
     def pieces_many(self, texts: Sequence[str]) -> list[Pieces]:
         """Texts' tokens, nothing added and nothing cut, on all cores."""
-        return [Pieces(np.array(raw.ids, dtype=np.int32), _offsets(raw)) for raw in self._run(list(texts), special=False)]
+        return [Pieces(self._ids(raw), _offsets(raw)) for raw in self._run(list(texts), special=False)]
 
     def decode(self, ids: Iterable[SupportsInt], *, skip_special: bool = True) -> str:
         """The text of some tokens, as far as it can be got back: what was lower-cased or unknown is lost."""
-        return self._backend.decode([int(number) for number in ids], skip_special_tokens=skip_special)
+        numbers = [int(number) for number in ids]
+        if self._files.ids is None:
+            return self._backend.decode(numbers, skip_special_tokens=skip_special)
+        left_out = self.special_ids if skip_special else frozenset[int]()
+        known = (number for number in numbers if 0 <= number < self.vocabulary_size and number not in left_out)
+        return self._backend.decoder.decode([self._strings[number] for number in known])
 
     def token(self, number: SupportsInt) -> str:
         """The token of an id, as the vocabulary writes it.
@@ -177,14 +221,26 @@ class Tokenizer:
         Raises:
             IndexError: No token has this id.
         """
-        token = self._backend.id_to_token(int(number)) if int(number) >= 0 else None
-        if token is None:
+        token = self._strings[int(number)] if 0 <= int(number) < self.vocabulary_size else ""
+        if not token:
             raise IndexError(f"no token has the id {number}; ids go from 0 to {self.vocabulary_size - 1}")
         return token
 
     def id(self, token: str) -> int | None:
         """The id of a token, None where the vocabulary does not have it."""
-        return self._backend.token_to_id(token)
+        return self._backend.token_to_id(token) if self._files.ids is None else self._files.ids.get(token)
+
+    def _needed(self, role: str) -> int:
+        if role not in self.role_ids:
+            raise CheckpointError(f"this vocabulary has no {role}; it has {self._roles()}. What you ask for needs a model of another family")
+        return self.role_ids[role]
+
+    def _roles(self) -> str:
+        return ", ".join(f"{role} {self._strings[number]}" for role, number in self.role_ids.items()) or "no special tokens"
+
+    def _ids(self, raw: tokenizers.Encoding) -> Int32[np.ndarray, " length"]:
+        known = self._files.ids
+        return np.array(raw.ids if known is None else [known.get(token, self.unknown_id) for token in raw.tokens], dtype=np.int32)
 
     def _run(self, inputs: list[Any], *, special: bool) -> list[tokenizers.Encoding]:
         try:
@@ -193,7 +249,7 @@ class Tokenizer:
             return self._backend.encode_batch([_well_formed(text) for text in inputs], add_special_tokens=special)
 
     def _encoding(self, raw: tokenizers.Encoding, max_length: int | None) -> Encoding:
-        ids, segments, offsets = np.array(raw.ids, dtype=np.int32), np.array(raw.type_ids, dtype=np.int32), _offsets(raw)
+        ids, segments, offsets = self._ids(raw), np.array(raw.type_ids, dtype=np.int32), _offsets(raw)
         excess = 0 if max_length is None else max(0, len(ids) - max_length)
         if excess and max_length is not None:
             kept = _kept(raw.sequence_ids, max_length)

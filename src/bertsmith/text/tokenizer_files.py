@@ -1,42 +1,75 @@
-"""A tokenizer's files, in and out.
+"""A tokenizer's files, read.
 
-Three sets of files make a tokenizer; the first that a folder has is read::
+Five sets of files make a tokenizer::
 
-    tokenizer.json                  everything in one file, of whatever kind (WordPiece, byte-level BPE, Unigram)
-    vocab.txt                       BERT: WordPiece after `BertNormalizer`
-    vocab.json + merges.txt         RoBERTa: byte-level BPE
+    tokenizer.json                          everything in one file, of whatever kind (WordPiece, byte-level BPE, Unigram); it is taken as it is
+    vocab.txt                               BERT's WordPiece: BERT and all families that use its vocabulary, also Chinese BART, CPT, GPT-2 and PEGASUS
+    vocab.json + merges.txt                 byte-level BPE: RoBERTa and BART, GPT-2
+    one .model                              SentencePiece: ALBERT (spiece.model), XLM-R (sentencepiece.bpe.model), PEGASUS
+    source.spm + target.spm + vocab.json    Marian: SentencePiece for either language, ids by name
+
+Which `Pipeline` a folder wants is said by `tokenizer_class` in `tokenizer_config.json`; else by `tokenizer_class`, then by `model_type`, in
+`config.json`; else by the name of the file, and with `vocab.json` by the tokens in it. Classes of no family (`PreTrainedTokenizerFast`) say nothing.
+
+Then the files are chosen: Marian's if it is wanted, else `tokenizer.json`, else the first set from which the wanted pipeline is made, else the first
+that is there. What is wanted and cannot be made of the files is an error; but a `model_type` does not speak against `vocab.txt`, which is BERT's
+whoever has it, nor against `vocab.json` with `merges.txt`.
 
 `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` are read beside them where they are there: they name the tokens that play
-the five roles, and say whether text is lower-cased. Where nothing names a role, the conventional token of the vocabulary plays it. The pipelines are
-those of `transformers`, so ids are equal to its ids; what is written here opens there.
+the roles, and say whether text is lower-cased. Where nothing names a role, the conventional token of the family plays it.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, decoders, normalizers, pre_tokenizers
 
 from bertsmith.core.errors import CheckpointError
+from bertsmith.text.files import read_bytes, read_ids, read_json, read_text
+from bertsmith.text.pipelines import (
+    ALBERT,
+    ANY,
+    BERT,
+    GPT2,
+    MARIAN,
+    NORMALIZER_KEYS,
+    OF_CLASS,
+    OF_MODEL_TYPE,
+    PEGASUS,
+    ROBERTA,
+    SPLINTER,
+    XLM_ROBERTA,
+    Pipeline,
+    byte_pairs,
+    token_name,
+    wordpiece,
+)
+from bertsmith.text.sentencepiece import Kind, parse_sentencepiece
 
-LARGEST_FILE = 256 * 2**20
-"""Bytes. The largest vocabularies in use make a `tokenizer.json` of about 30 MB; what is far beyond is another kind of file."""
-
-ROLES: Mapping[str, tuple[str, ...]] = {
-    "unk_token": ("[UNK]", "<unk>"),
-    "sep_token": ("[SEP]", "</s>"),
-    "pad_token": ("[PAD]", "<pad>"),
-    "cls_token": ("[CLS]", "<s>"),
-    "mask_token": ("[MASK]", "<mask>"),
-}
-"""The five roles, under the keys of `tokenizer_config.json`, and the tokens that play them by convention."""
-
-NORMALIZER_KEYS = {"do_lower_case": "lowercase", "strip_accents": "strip_accents", "tokenize_chinese_chars": "handle_chinese_chars"}
 VERBATIM_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """The classes of `transformers` that take `tokenizer.json` as it is; the others let `tokenizer_config.json` overrule it."""
+
+CLASSES_OF_NO_FAMILY = (*VERBATIM_CLASSES, "PreTrainedTokenizer", "PythonBackend")
+
+FILE_SETS: Mapping[tuple[str, ...], tuple[Pipeline, ...]] = {
+    ("vocab.txt",): (BERT, SPLINTER),
+    ("vocab.json", "merges.txt"): (ROBERTA, GPT2),
+    ("*.model",): (ALBERT, XLM_ROBERTA, PEGASUS),
+}
+"""The pipelines that a set of files can be, the usual one first."""
+
+OF_FILE_NAME = {"spiece.model": ALBERT, "sentencepiece.bpe.model": XLM_ROBERTA}
+MARIAN_FILES = ("source.spm", "target.spm", "vocab.json")
+SHARED_AT_LEAST = 0.5
+"""Of the pieces of a SentencePiece model, the share that `vocab.json` must know to belong to it."""
+
+UNMERGED_AT_MOST = 0.1
+"""Of the tokens of a `vocab.json`, the share that `merges.txt` may have no merge for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +78,59 @@ class TokenizerFiles:
 
     Attributes:
         backend: The pipeline: normaliser, pre-tokeniser, model, template; neither truncating nor padding.
-        roles: The token that plays each of `ROLES`.
+        roles: The token that plays each role, under the keys of `tokenizer_config.json`; a role that the family does not have is not in it.
         model_max_length: The length the files recommend, in tokens; None where they do not.
+        ids: The ids of tokens where they are not those of the backend; a token that has none is unknown.
+        target: The tokenizer of the other language, where there is one.
+        originals: Files that are written as they were read, by name; they then are the tokenizer, with `settings` beside them.
+        settings: What `tokenizer_config.json` says of them.
     """
 
     backend: tokenizers.Tokenizer
     roles: Mapping[str, str]
     model_max_length: int | None = None
+    ids: Mapping[str, int] | None = None
+    target: TokenizerFiles | None = None
+    originals: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a folder says of its tokenizer.
+
+    Attributes:
+        pipeline: The pipeline; None where nothing is said, or a name that is not known.
+        tokenizer_class: The class, where one is named.
+        model_type: The family of the model, where it is named.
+    """
+
+    pipeline: Pipeline | None
+    tokenizer_class: str | None
+    model_type: str | None
+
+    def __str__(self) -> str:
+        return f"the tokenizer_class {self.tokenizer_class}" if self.tokenizer_class else f"the model_type {self.model_type}"
 
 
 def read_folder(folder: Path) -> TokenizerFiles:
     """Read the tokenizer of a model folder.
 
     Raises:
-        CheckpointError: A file is missing, too large, not UTF-8 or not what its name says; or no token plays one of the roles.
+        CheckpointError: A file is missing, too large, not UTF-8 or not what its name says; files do not belong together; no token plays one of the
+            roles that the family needs; or it cannot be told which pipeline is wanted.
     """
     settings = _settings(folder)
-    backend = _backend(folder, settings)
+    declared = _declared(folder, settings)
+    length = settings.get("model_max_length")
+    recommended = int(length) if isinstance(length, int | float) and 0 < length < 10**9 else None
+    if _is_marian(folder, declared):
+        return replace(_marian(folder, settings), model_max_length=recommended)
+    backend, pipeline = _backend(folder, settings, declared)
     backend.no_truncation()
     backend.no_padding()
     _add_tokens(backend, folder, settings)
-    roles = _assign_roles(backend, settings, str(folder))
-    length = settings.get("model_max_length")
-    return TokenizerFiles(backend, roles, int(length) if isinstance(length, int | float) and 0 < length < 10**9 else None)
+    return replace(_with_roles(backend, pipeline, settings, str(folder)), model_max_length=recommended)
 
 
 def read_vocabulary(file: Path) -> list[str]:
@@ -76,7 +139,7 @@ def read_vocabulary(file: Path) -> list[str]:
     Raises:
         CheckpointError: The file is missing, too large, empty or not UTF-8.
     """
-    tokens = _text(file).split("\n")
+    tokens = read_text(file).split("\n")
     if not tokens[-1]:
         tokens.pop()
     if not tokens:
@@ -95,80 +158,108 @@ def from_tokens(tokens: Sequence[str], *, settings: Mapping[str, Any], source: s
     Raises:
         CheckpointError: No token plays one of the roles.
     """
-    backend = _wordpiece(tokens, settings)
-    return TokenizerFiles(backend, _assign_roles(backend, settings, source))
-
-
-def write_folder(files: TokenizerFiles, folder: Path) -> None:
-    """Write a tokenizer so that `transformers.AutoTokenizer` opens it with equal ids.
-
-    Writes `tokenizer.json` and `tokenizer_config.json`, and `vocab.txt` where the model is WordPiece, for the tools that know no other file.
-
-    Raises:
-        CheckpointError: The folder cannot be written to.
-    """
-    texts = {
-        "tokenizer.json": files.backend.to_str(pretty=True),
-        "tokenizer_config.json": json.dumps(_config(files), indent=2, ensure_ascii=False) + "\n",
-    }
-    vocabulary = files.backend.get_vocab(with_added_tokens=False)
-    if isinstance(files.backend.model, models.WordPiece) and sorted(vocabulary.values()) == list(range(len(vocabulary))):
-        texts["vocab.txt"] = "".join(f"{token}\n" for token in sorted(vocabulary, key=vocabulary.__getitem__))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise CheckpointError(f"cannot write the tokenizer to {folder}: {error.strerror}") from error
-
-
-def _text(file: Path) -> str:
-    try:
-        if (size := file.stat().st_size) > LARGEST_FILE:
-            raise CheckpointError(f"{file} has {size:,} bytes, a vocabulary at most {LARGEST_FILE:,}; is it another kind of file under this name?")
-        return file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise CheckpointError(f"cannot read {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CheckpointError(f"{file} is not UTF-8 text (byte {error.start}); fetch it again, or save it as UTF-8") from error
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(_text(file))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise CheckpointError(f"{file} is not JSON ({error}); it may have been cut off: fetch it again") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{file} holds a JSON {type(value).__name__}, an object is needed")
-    return value
+    return _with_roles(wordpiece(tokens, settings), BERT, settings, source)
 
 
 def _settings(folder: Path) -> dict[str, Any]:
     """`tokenizer_config.json`, overruled by the older `special_tokens_map.json` unless it lists its tokens itself."""
     if not folder.is_dir():
         raise CheckpointError(f"there is no folder {folder}; a tokenizer is read from a model folder")
-    config, names = (_json(file) if (file := folder / name).exists() else {} for name in ("tokenizer_config.json", "special_tokens_map.json"))
+    config, names = (read_json(file) if (file := folder / name).exists() else {} for name in ("tokenizer_config.json", "special_tokens_map.json"))
     return config if "added_tokens_decoder" in config else {**config, **names}
 
 
-def _backend(folder: Path, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    present = {name for name in ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt") if (folder / name).exists()}
-    if "tokenizer.json" in present:
-        return _whole(folder / "tokenizer.json", settings)
-    if "vocab.txt" in present:
-        return _wordpiece(read_vocabulary(folder / "vocab.txt"), settings)
-    if {"vocab.json", "merges.txt"} <= present:
-        return _byte_level(folder, settings)
-    models_found = sorted(file.name for file in folder.glob("*.model"))
-    if models_found:
-        hint = "open it with transformers.AutoTokenizer and save_pretrained() it; that writes a tokenizer.json"
-        raise CheckpointError(f"{folder} has {models_found[0]}, which cannot be read; {hint}")
-    lacking = f" (it has {present.pop()}, not the other)" if present else ""
-    raise CheckpointError(f"{folder} has no tokenizer: tokenizer.json, or vocab.txt, or vocab.json with merges.txt is needed{lacking}")
+def _declared(folder: Path, settings: Mapping[str, Any]) -> Declared:
+    config = read_json(file) if (file := folder / "config.json").exists() else {}
+    model_type = config.get("model_type")
+    for name in (settings.get("tokenizer_class"), config.get("tokenizer_class")):
+        if isinstance(name, str) and name not in CLASSES_OF_NO_FAMILY:
+            return Declared(OF_CLASS.get(name.removesuffix("Fast")), name, model_type)
+    return Declared(OF_MODEL_TYPE.get(str(model_type)), None, model_type)
+
+
+def _is_marian(folder: Path, declared: Declared) -> bool:
+    spm = any((folder / name).exists() for name in MARIAN_FILES[:2])
+    whole = (folder / "tokenizer.json").exists()
+    return (declared.pipeline is MARIAN and (spm or not whole)) or (spm and not whole and declared.tokenizer_class is None)
+
+
+def _marian(folder: Path, settings: Mapping[str, Any]) -> TokenizerFiles:
+    missing = [name for name in MARIAN_FILES if not (folder / name).exists()]
+    if missing:
+        raise CheckpointError(
+            f"{folder} has no {' and no '.join(missing)}; Marian's tokenizer is {', '.join(MARIAN_FILES[:2])} and {MARIAN_FILES[2]}"
+        )
+    if settings.get("separate_vocabs"):
+        raise CheckpointError(f"{folder} has separate_vocabs; only Marian models with one vocabulary for both languages can be read")
+    originals = {name: read_bytes(folder / name) for name in MARIAN_FILES}
+    ids = read_ids(folder / "vocab.json")
+    source, target = (_marian_side(folder / name, originals[name], ids, settings) for name in MARIAN_FILES[:2])
+    kept = {key: settings[key] for key in ("source_lang", "target_lang") if settings.get(key)}
+    return replace(source, target=target, originals=originals, settings={"tokenizer_class": MARIAN.classes[0], **kept})
+
+
+def _marian_side(file: Path, content: bytes, ids: Mapping[str, int], settings: Mapping[str, Any]) -> TokenizerFiles:
+    model = parse_sentencepiece(content, str(file))
+    pieces = [piece.text for piece in model.pieces if piece.kind == Kind.NORMAL]
+    known = sum(piece in ids for piece in pieces)
+    if known < SHARED_AT_LEAST * len(pieces):
+        hint = "fetch both again"
+        raise CheckpointError(f"{file} and vocab.json do not belong together: {known:,} of {len(pieces):,} pieces are in the vocabulary; {hint}")
+    assert MARIAN.build is not None
+    backend = MARIAN.build(model, settings)
+    backend.add_tokens([AddedToken(token, normalized=False) for token in ids if token.startswith(">>") and token.endswith("<<")])
+    return _with_roles(backend, MARIAN, settings, f"vocab.json of {file.parent}", ids)
+
+
+def _backend(folder: Path, settings: Mapping[str, Any], declared: Declared) -> tuple[tokenizers.Tokenizer, Pipeline]:
+    if (file := folder / "tokenizer.json").exists():
+        backend = _whole(file, settings)
+        return backend, _recognised(backend, declared, settings)
+    names, pipelines = _chosen_set(folder, declared)
+    if names[0] == "vocab.txt":
+        return wordpiece(read_vocabulary(folder / names[0]), settings), _fitting(names[0], pipelines, declared, folder)
+    if names[0] == "vocab.json":
+        ids = read_ids(folder / names[0])
+        usual = GPT2 if "<|endoftext|>" in ids and "<s>" not in ids else ROBERTA
+        return _byte_pairs(folder, ids, settings), _fitting(names[0], (usual, *pipelines), declared, folder)
+    file = min(folder.glob(names[0]), key=lambda file: (file.name not in OF_FILE_NAME, file.name))
+    pipeline = _fitting(file.name, pipelines, declared, folder)
+    assert pipeline.build is not None
+    model = parse_sentencepiece(read_bytes(file), str(file))
+    try:
+        return pipeline.build(model, settings), pipeline
+    except CheckpointError as error:
+        raise CheckpointError(f"{file}: {error.summary}") from error
+
+
+def _chosen_set(folder: Path, declared: Declared) -> tuple[tuple[str, ...], tuple[Pipeline, ...]]:
+    present = {names: pipelines for names, pipelines in FILE_SETS.items() if all(any(folder.glob(name)) for name in names)}
+    if not present:
+        halves = [name for name in ("vocab.json", "merges.txt") if (folder / name).exists()]
+        lacking = f" (it has {halves[0]}, not the other)" if halves else ""
+        wanted = "tokenizer.json, or vocab.txt, or vocab.json with merges.txt, or a SentencePiece .model"
+        raise CheckpointError(f"{folder} has no tokenizer: {wanted} is needed{lacking}")
+    fit = [item for item in present.items() if declared.pipeline in item[1]]
+    return (fit or list(present.items()))[0]
+
+
+def _fitting(file: str, pipelines: Sequence[Pipeline], declared: Declared, folder: Path) -> Pipeline:
+    """The pipeline that is declared if the file can be it, else the one that the file usually is if nothing speaks against it."""
+    if declared.pipeline and declared.pipeline in pipelines:
+        return declared.pipeline
+    by_name = OF_FILE_NAME.get(file) if file.endswith(".model") else pipelines[0]
+    contradicted = declared.tokenizer_class or (declared.model_type and file.endswith(".model"))
+    if by_name is None or contradicted:
+        classes = sorted({name for pipeline in pipelines for name in pipeline.classes})
+        said = f"and {declared} is not one" if contradicted else "and nothing says which"
+        hint = f"name one of these as tokenizer_class in tokenizer_config.json ({', '.join(classes)}), or write a tokenizer.json with transformers"
+        raise CheckpointError(f"{file} of {folder} can be the tokenizer of {len(pipelines)} families, {said}; {hint}")
+    return by_name
 
 
 def _whole(file: Path, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    text = _text(file)
+    text = read_text(file)
     try:
         backend = tokenizers.Tokenizer.from_str(text)
     except Exception as error:  # the library raises nothing narrower
@@ -176,6 +267,15 @@ def _whole(file: Path, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
     if settings.get("tokenizer_class") not in VERBATIM_CLASSES:
         _overrule(backend, settings)
     return backend
+
+
+def _recognised(backend: tokenizers.Tokenizer, declared: Declared, settings: Mapping[str, Any]) -> Pipeline:
+    """The declared pipeline if the vocabulary can be its; else GPT-2's if the vocabulary has nothing but an end of text."""
+    if declared.pipeline and not _roles(backend.token_to_id, declared.pipeline, settings)[1]:
+        return declared.pipeline
+    roles, _ = _roles(backend.token_to_id, ANY, settings)
+    alone = not {"cls_token", "eos_token"} & roles.keys() and not _roles(backend.token_to_id, GPT2, settings)[1]
+    return GPT2 if alone else ANY
 
 
 def _overrule(backend: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> None:
@@ -192,41 +292,19 @@ def _overrule(backend: tokenizers.Tokenizer, settings: Mapping[str, Any]) -> Non
         backend.pre_tokenizer = pre_tokenizer
 
 
-def _wordpiece(tokens: Sequence[str], settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    ids = {token: number for number, token in enumerate(tokens)}
-    unknown = _name(settings.get("unk_token")) or "[UNK]"
-    backend = tokenizers.Tokenizer(models.WordPiece(ids, unk_token=unknown))
-    backend.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
-        strip_accents=settings.get("strip_accents"),
-        lowercase=settings.get("do_lower_case", True),
-    )
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece(prefix="##")
-    return backend
-
-
-def _byte_level(folder: Path, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    ids = _json(folder / "vocab.json")
-    lines = [line for line in _text(folder / "merges.txt").split("\n") if line and not line.startswith("#version")]
+def _byte_pairs(folder: Path, ids: Mapping[str, int], settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
+    lines = [line for line in read_text(folder / "merges.txt").split("\n") if line and not line.startswith("#version")]
+    merges = [(left, right) for left, _, right in (line.partition(" ") for line in lines)]
     try:
-        backend = tokenizers.Tokenizer(models.BPE(ids, [_pair(line) for line in lines]))
+        backend = byte_pairs(ids, merges, settings)
     except Exception as error:  # the library raises nothing narrower
         raise CheckpointError(f"vocab.json and merges.txt of {folder} do not belong together ({error}); fetch both again") from error
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=bool(settings.get("add_prefix_space", False)))
-    backend.decoder = decoders.ByteLevel()
+    merged = {left + right for left, right in merges}
+    unmerged = [token for token in ids if len(token) > 1 and token not in merged and (token[0], token[-1]) not in {("<", ">"), ("[", "]")}]
+    if len(unmerged) > UNMERGED_AT_MOST * len(ids):
+        summary = f"nothing is merged to {len(unmerged):,} of {len(ids):,} tokens, such as {unmerged[0]!r}"
+        raise CheckpointError(f"vocab.json and merges.txt of {folder} do not belong together ({summary}); fetch both again")
     return backend
-
-
-def _pair(line: str) -> tuple[str, str]:
-    left, _, right = line.partition(" ")
-    return left, right
-
-
-def _name(token: Any) -> str | None:
-    """A token in a settings file is a string, or an object with its `content`."""
-    return token.get("content") if isinstance(token, dict) else token
 
 
 def _added(token: Any, *, special: bool = True, strip_left: bool = False) -> AddedToken:
@@ -253,68 +331,44 @@ def _listed_tokens(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[
     listed = settings.get("added_tokens_decoder") or {}
     yield from sorted(((int(number), _added(token, special=False)) for number, token in listed.items()), key=lambda pair: pair[0])
     if "added_tokens_decoder" not in settings and (file := folder / "added_tokens.json").exists():
-        yield from ((number, _added(token, special=False)) for token, number in sorted(_json(file).items(), key=lambda item: item[1]))
+        yield from ((number, _added(token, special=False)) for token, number in sorted(read_json(file).items(), key=lambda item: item[1]))
     for key in ("additional_special_tokens", "extra_special_tokens"):
         tokens = settings.get(key)
         yield from ((None, _added(token)) for token in (tokens if isinstance(tokens, list) else []))
 
 
-def _assign_roles(backend: tokenizers.Tokenizer, settings: Mapping[str, Any], source: str) -> dict[str, str]:
+def _with_roles(
+    backend: tokenizers.Tokenizer, pipeline: Pipeline, settings: Mapping[str, Any], source: str, ids: Mapping[str, int] | None = None
+) -> TokenizerFiles:
     """Find the token for every role, register it as special and give the pipeline its template where it has none."""
-    roles: dict[str, str] = {}
-    problems: list[str] = []
-    for role, conventional in ROLES.items():
-        named = _name(settings.get(role))
-        candidates = (named,) if named else conventional
-        found = next((token for token in candidates if backend.token_to_id(token) is not None), None)
-        if found is None:
-            problems.append(f"{role}: {' or '.join(candidates)}")
-        else:
-            roles[role] = found
+    find = backend.token_to_id if ids is None else ids.get
+    roles, problems = _roles(find, pipeline, settings)
     if problems:
         raise CheckpointError(f"{source} lacks tokens that are needed; add them to the vocabulary, or name others in tokenizer_config.json", problems)
     _register_roles(backend, settings, roles)
     if not backend.num_special_tokens_to_add(is_pair=False):
-        _add_template(backend, roles)
-    return roles
+        pipeline.surround(backend, roles)
+    return TokenizerFiles(backend, roles, ids=ids)
+
+
+def _roles(find: Callable[[str], int | None], pipeline: Pipeline, settings: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """The token for every role that there is; and the roles that are needed, or named, and have none."""
+    roles: dict[str, str] = {}
+    problems: list[str] = []
+    for role, conventional in pipeline.conventions.items():
+        named = token_name(settings.get(role))
+        candidates = (named,) if named else conventional
+        found = next((token for token in candidates if find(token) is not None), None)
+        if found is not None:
+            roles[role] = found
+        elif role in pipeline.needed or (named and role not in ("bos_token", "eos_token")):
+            problems.append(f"{role}: {' or '.join(candidates)}")
+    return roles, problems
 
 
 def _register_roles(backend: tokenizers.Tokenizer, settings: Mapping[str, Any], roles: Mapping[str, str]) -> None:
     known = {token.content for token in backend.get_added_tokens_decoder().values()}
-    byte_level = isinstance(backend.model, models.BPE)
+    byte_level = isinstance(backend.decoder, decoders.ByteLevel)
     for role, token in roles.items():
         if token not in known:  # a byte-level mask takes the space before it along: fairseq strips that space, too
             backend.add_special_tokens([_added(settings.get(role) or token, strip_left=byte_level and role == "mask_token")])
-
-
-def _add_template(backend: tokenizers.Tokenizer, roles: Mapping[str, str]) -> None:
-    cls, sep = roles["cls_token"], roles["sep_token"]
-    cls_id, sep_id = backend.token_to_id(cls), backend.token_to_id(sep)
-    assert cls_id is not None
-    assert sep_id is not None
-    if isinstance(backend.model, models.BPE):
-        prefix = bool(getattr(backend.pre_tokenizer, "add_prefix_space", False))
-        backend.post_processor = processors.RobertaProcessing((sep, sep_id), (cls, cls_id), trim_offsets=True, add_prefix_space=prefix)
-        return
-    single = f"{cls}:0 $A:0 {sep}:0"
-    backend.post_processor = processors.TemplateProcessing(
-        single=single, pair=f"{single} $B:1 {sep}:1", special_tokens=[(cls, cls_id), (sep, sep_id)]
-    )
-
-
-def _config(files: TokenizerFiles) -> dict[str, Any]:
-    """`tokenizer_config.json`: a class that rebuilds exactly this pipeline, or else the one that takes `tokenizer.json` as it is."""
-    parts = {name: part or {} for name, part in json.loads(files.backend.to_str()).items()}
-    kinds = tuple(parts[name].get("type") for name in ("model", "normalizer", "pre_tokenizer"))
-    if kinds == ("WordPiece", "BertNormalizer", "BertPreTokenizer") and _is_plain_bert(files.backend, parts["model"]):
-        config = {"tokenizer_class": "BertTokenizer", **{key: parts["normalizer"][name] for key, name in NORMALIZER_KEYS.items()}}
-    elif kinds == ("BPE", None, "ByteLevel") and parts["post_processor"].get("type") == "RobertaProcessing":
-        config = {"tokenizer_class": "RobertaTokenizer", "add_prefix_space": parts["pre_tokenizer"]["add_prefix_space"]}
-    else:
-        segments = ["token_type_ids"] if 1 in files.backend.encode("", "a").type_ids else []
-        config = {"tokenizer_class": VERBATIM_CLASSES[0], "model_input_names": ["input_ids", *segments, "attention_mask"]}
-    return {**config, **files.roles, **({"model_max_length": files.model_max_length} if files.model_max_length else {})}
-
-
-def _is_plain_bert(backend: tokenizers.Tokenizer, model: Mapping[str, Any]) -> bool:
-    return model["max_input_chars_per_word"] == 100 and backend.num_special_tokens_to_add(is_pair=True) == 3
