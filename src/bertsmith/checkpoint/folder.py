@@ -63,7 +63,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         CheckpointError: No weights, a missing or truncated shard, a pickle that carries anything but tensors.
     """
     weights: dict[str, Tensor] = {}
-    for file in _weight_files(folder):
+    for file in weight_files(folder):
         weights |= read_file(file)
     return weights
 
@@ -74,14 +74,19 @@ def check_weights(folder: Path) -> None:
     Raises:
         CheckpointError: No weights, a missing or truncated shard, a file that cannot be opened.
     """
-    for file in _weight_files(folder):
+    for file in weight_files(folder):
         _check_opens(file)
         if file.suffix == ".safetensors":
             with _safetensors_errors(file), safe_open(file, "pt"):
                 pass
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold a folder's weights: one, or the shards that its index names.
+
+    Raises:
+        CheckpointError: There is none, or a shard is missing or would lie outside the folder.
+    """
     for name in (WEIGHTS, PICKLED_WEIGHTS):
         if (folder / name).exists():
             return [folder / name]

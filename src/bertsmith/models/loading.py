@@ -22,7 +22,7 @@ from bertsmith.core.errors import CheckpointError
 from bertsmith.core.randomness import seed_at
 from bertsmith.core.registry import nearest
 from bertsmith.layers.embeddings import SinusoidalPositions
-from bertsmith.models.family import Family, Model, families
+from bertsmith.models.family import Family, Model, families, without_values
 from bertsmith.text.tokenizer import Tokenizer
 
 TASK_FILE = "bertsmith.json"
@@ -70,23 +70,49 @@ def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) ->
         >>> sorted(checkpoint.stored_heads)
         ['mlm']
     """
+    checkpoint, weights = _opened(name, heads, by_value=True)
+    assert checkpoint.folder is not None, "it was opened from a folder"
+    _check_finite(weights, checkpoint.folder)
+    for head in sorted(checkpoint.fresh_heads):
+        checkpoint.model.reinitialise(torch.Generator().manual_seed(seed_at(seed, "head", head)), checkpoint.model.heads[head])
+        _keep_below_output(checkpoint.model, head, weights)
+    return checkpoint
+
+
+def outline(name: str) -> Checkpoint:
+    """Look at a model without reading its weights' values: they are on the device "meta", and all else is as in `load`.
+
+    Args:
+        name: A folder, `builtin:NAME`, or a name on the Hub.
+
+    Raises:
+        CheckpointError: As for `load`, but for values that are not finite.
+
+    Example:
+        >>> outline("builtin:mini-zh").model.num_parameters
+        5413440
+    """
+    return _opened(name, None, by_value=False)[0]
+
+
+def _opened(name: str, heads: Mapping[str, int] | None, *, by_value: bool) -> tuple[Checkpoint, dict[str, Tensor]]:
+    """A model with what its folder holds, fresh heads still empty; and the weights of the folder by their full names."""
     folder = locate(name)
     config = read_json(folder / "config.json")
     family = _family(config, folder)
-    weights = _full_names(read_weights(folder), family, folder)
-    _check_finite(weights, folder)
+    stored_weights = read_weights(folder)
+    if not by_value:
+        stored_weights = {stored: weight.to("meta") for stored, weight in stored_weights.items()}
+    weights = _full_names(stored_weights, family, folder)
     stored = _stored_heads(family, weights, config)
     stored_sizes = {head: _num_labels(family, head, weights) for head in stored}
     sizes = dict(heads) if heads is not None else stored_sizes
     fresh = frozenset(head for head in sizes if head not in stored or (family.head(head).labelled and sizes[head] != stored_sizes[head]))
     labels = _labels(config, max((stored_sizes[head] for head in sizes if head not in fresh), default=0), folder)
     model = _filled(family, sizes, fresh, weights, folder)
-    for head in sorted(fresh):
-        model.reinitialise(torch.Generator().manual_seed(seed_at(seed, "head", head)), model.heads[head])
-        _keep_below_output(model, head, weights)
     tokenizer = Tokenizer.from_folder(folder)
     _check_tokenizer(tokenizer, family, str(folder))
-    return Checkpoint(model.eval(), tokenizer, labels, _task(folder), frozenset(stored), fresh, folder)
+    return Checkpoint(model.eval(), tokenizer, labels, _task(folder), frozenset(stored), fresh, folder), weights
 
 
 def create(family: str, tokenizer: Tokenizer, config: Mapping[str, Any], heads: Mapping[str, int] | None = None, *, seed: int = 0) -> Checkpoint:
@@ -223,7 +249,7 @@ def _num_labels(family: Family, head: str, weights: Mapping[str, Tensor]) -> int
 
 
 def _filled(family: Family, sizes: Mapping[str, int], fresh: frozenset[str], weights: Mapping[str, Tensor], folder: Path) -> Model:
-    with torch.device("meta"):
+    with without_values():
         model = family.build_model(sizes)
     table = family.table(list(sizes))
     state: dict[str, Tensor] = {}
@@ -269,8 +295,13 @@ def _untied(table: WeightTable, weights: Mapping[str, Tensor]) -> list[str]:
     return [
         f"{copy} differs from {original}; only models in which the two are one weight are built"
         for copy, original in table.copies.items()
-        if copy in weights and original in weights and not torch.equal(weights[copy].float(), weights[original].float())
+        if copy in weights and original in weights and _differ(weights[copy], weights[original])
     ]
+
+
+def _differ(first: Tensor, second: Tensor) -> bool:
+    """Whether two weights have different values; of outlines nobody knows."""
+    return not first.is_meta and not torch.equal(first.float(), second.float())
 
 
 def _labels(config: Mapping[str, Any], count: int, folder: Path) -> tuple[str, ...]:
