@@ -208,12 +208,22 @@ def _full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> 
     """The weights by their full present names; of a tied weight that is stored by the name of its copy alone, that copy is the weight."""
     full = with_base_prefix([modern_name(name) for name in weights], family.base)
     unknown = [name for name in weights if not all(_known(family, part) for part in family.weights.parts(full[modern_name(name)]))]
-    if unknown:
-        question = f"is model_type in {folder / 'config.json'} right?"
+    if 2 * len(unknown) > len(weights):
+        question = f"is model_type in {folder / 'config.json'} right?{_looks_like(weights)}"
         raise CheckpointError(f"{len(unknown)} weights in {folder} do not belong to a {family.model_type} model: {question}", sorted(unknown))
     named = family.weights.unfold({full[modern_name(name)]: weight for name, weight in weights.items()})
     copies = {original: named[copy] for head in family.heads.values() for copy, original in head.weights.copies.items() if copy in named}
     return {**copies, **named}
+
+
+def _looks_like(weights: Mapping[str, Tensor]) -> str:
+    """A hint at the families whose names these are."""
+    able: list[str] = []
+    for name, family in families.items():
+        full = with_base_prefix(map(modern_name, weights), family.base).values()
+        if all(_known(family, part) for stored in full for part in family.weights.parts(stored)):
+            able.append(name)
+    return f" They are those of {' or '.join(able)}" if able else ""
 
 
 def _stored_heads(family: Family, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> list[str]:
@@ -234,7 +244,7 @@ def _has(weights: Mapping[str, Tensor], template: str) -> bool:
     return (template if "{}" not in template else template.replace("{}", "weight")) in weights
 
 
-def _known(family: Family, name: str) -> bool:
+def _known(family: Family | type[Family], name: str) -> bool:
     pooler = f"{family.base}.pooler."
     tables = [family.weights, *(head.weights for head in family.heads.values())]
     return name.startswith(pooler) or any(table.ours(name) is not None or table.ignores(name) for table in tables)
@@ -288,7 +298,11 @@ def _surplus(family: Family, weights: Mapping[str, Tensor], model: Model) -> lis
     built = model.backbone.state_dict()
     names = {theirs: family.weights.ours(theirs) for theirs in weights}
     extra = [theirs for theirs, ours in names.items() if ours is not None and ours not in built]
-    return [f"{theirs} is there; config.json describes a model without it" for theirs in sorted(extra)]
+    unknown = [theirs for theirs in weights if not _known(family, theirs)]
+    return [
+        *(f"{theirs} is there; config.json describes a model without it" for theirs in sorted(extra)),
+        *(f"{theirs} is there; no {family.model_type} model has it" for theirs in sorted(unknown)),
+    ]
 
 
 def _untied(table: WeightTable, weights: Mapping[str, Tensor]) -> list[str]:
