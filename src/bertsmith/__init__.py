@@ -72,7 +72,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _imported(module: str) -> ModuleType:
-    """A module, imported while no garbage is collected: of PyTorch's half a million new objects none is any, and looking takes a tenth of the time."""
+    """A module, imported while no garbage is collected: there is next to none, and looking for it takes a tenth of the time."""
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -61,8 +61,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """All weights of a folder by their published names, from whichever file set it has.
 
     Raises:
-        CheckpointError: No weights, a missing or truncated shard, a weight in two of them or in none, a pickle that carries anything but tensors; lists
-            everything that is wrong with the shards.
+        CheckpointError: No weights, or a pickle that carries anything but tensors; lists everything that is wrong with shards: one is missing or cut
+            off, a weight is in two of them or not where the index has it.
     """
     files = weight_files(folder)
     if len(files) == 1:

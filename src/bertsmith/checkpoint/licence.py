@@ -65,10 +65,10 @@ def _beginning(file: Path) -> str:
 
 
 def _front_matter(readme: str) -> str:
-    """The value of `license` between the two lines of dashes at the top, one or several in a list.
+    r"""The value of `license` between the two lines of dashes at the top, one or several in a list.
 
     Example:
-        >>> _front_matter("---\\nlanguage: zh\\nlicense:\\n- mit\\n- 'cc-by-4.0'\\n---\\n"), _front_matter("# A model\\nlicense: mit")
+        >>> _front_matter("---\nlanguage: zh\nlicense:\n- mit\n- 'cc-by-4.0'\n---\n"), _front_matter("# A model\nlicense: mit")
         ('mit, cc-by-4.0', '')
     """
     block = re.match(r"---\s*\n(.*?)^---\s*$", readme, re.DOTALL | re.MULTILINE)

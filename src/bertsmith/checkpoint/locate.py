@@ -45,7 +45,10 @@ def locate(name: str) -> Path:
 
 
 def _check_links(folder: Path) -> None:
-    """That nothing which is read of a folder lies outside it; in a snapshot of the Hub's cache everything does, but within the model's own place there."""
+    """That nothing which is read of a folder lies outside it.
+
+    In a snapshot of the Hub's cache everything is a link, and leads to the model's own place there.
+    """
     place = folder.resolve()
     own = place.parent.parent if place.parent.name == "snapshots" else place
     files = {file for pattern in FILES for file in folder.glob(pattern) if file.is_symlink()}

@@ -117,19 +117,45 @@ def _translate(name: str, rules: Iterable[tuple[str, str]]) -> str | None:
     return None
 
 
-_OLD_NAMES = {"gamma": "weight", "beta": "bias"}
+_OLD_NAMES = {"gamma": "weight", "beta": "bias", "kernel": "weight", "embeddings": "weight"}
 _HEADS_PREFIXES = ("cls.", "classifier.", "lm_head.", "qa_outputs.", "discriminator_predictions.", "generator_", "predictions.", "sop_classifier.")
 
 
+_WRAPPERS = ("module.", "_orig_mod.")
+"""What PyTorch puts in front of the names of a model that is trained on several devices, or compiled."""
+
+
 def modern_name(name: str) -> str:
-    """A norm's weights by their present names; the first TensorFlow releases called them gamma and beta.
+    """A weight by its present name.
+
+    The first TensorFlow releases called the weights of norms gamma and beta, Keras models of `transformers` have paths for names, and wrappers of
+    PyTorch put their own name in front.
 
     Example:
-        >>> modern_name("bert.embeddings.LayerNorm.gamma")
+        >>> modern_name("module.bert.embeddings.LayerNorm.gamma")
         'bert.embeddings.LayerNorm.weight'
+        >>> modern_name("mlm___cls/predictions/transform/dense/kernel:0"), modern_name("bert/encoder/layer_._3/output/dense/bias:0")
+        ('cls.predictions.transform.dense.weight', 'bert.encoder.layer.3.output.dense.bias')
     """
+    for wrapper in _WRAPPERS:
+        name = name.removeprefix(wrapper)
+    if "/" in name:
+        name = _KERAS_OWNER.sub("", name).removesuffix(":0").replace("_._", ".").replace("/", ".")
     stem, _, last = name.rpartition(".")
-    return f"{stem}.{_OLD_NAMES[last]}" if last in _OLD_NAMES else name
+    return f"{stem}.{_OLD_NAMES[last]}" if stem and last in _OLD_NAMES else name
+
+
+_KERAS_OWNER = re.compile(r"^tf_[^/]*/|[^/]*___")
+
+
+def upright(name: str, weight: Tensor) -> Tensor:
+    """A weight, outputs before inputs; Keras stores what it calls a kernel the other way round.
+
+    Args:
+        name: That it is stored by.
+        weight: As it is stored.
+    """
+    return weight.t().contiguous() if name.removesuffix(":0").endswith("/kernel") and weight.ndim == 2 else weight
 
 
 def with_base_prefix(names: Iterable[str], base: str) -> dict[str, str]:

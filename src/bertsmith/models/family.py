@@ -131,8 +131,8 @@ class _NothingDrawn(TorchFunctionMode):
 def without_values() -> Generator[None]:
     """Models that are built in this context have shapes and no values: their weights are on the device "meta".
 
-    Drawing numbers for them is left out. There would be none, and PyTorch's way of not drawing them begins with importing its compiler, which takes more
-    than a second.
+    Drawing numbers for them is left out: there would be none, and PyTorch's way of not drawing them begins with importing its compiler, which takes
+    more than a second.
     """
     with torch.device("meta"), _NothingDrawn():
         yield

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bertsmith.checkpoint.folder import read_json, read_weights, write_json, write_weights, written_whole
 from bertsmith.checkpoint.locate import locate
-from bertsmith.checkpoint.weights import WeightTable, modern_name, with_base_prefix
+from bertsmith.checkpoint.weights import WeightTable, modern_name, upright, with_base_prefix
 from bertsmith.core.errors import CheckpointError
 from bertsmith.core.randomness import seed_at
 from bertsmith.core.registry import nearest
@@ -146,6 +146,12 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     Raises:
         CheckpointError: The disk is full or the place cannot be written.
     """
+    with written_whole(folder) as draft:
+        write(checkpoint, draft)
+
+
+def write(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write the files of `save` into a folder that is there."""
     family, heads = checkpoint.model.family, list(checkpoint.model.heads)
     config = {"architectures": [_architecture(family, heads)], **family.to_config(), "torch_dtype": "float32"}
     if labels := _label_names(checkpoint):
@@ -153,12 +159,11 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         config["label2id"] = {label: number for number, label in enumerate(labels)}
     if problem := checkpoint.task.get("problem_type"):
         config["problem_type"] = problem
-    with written_whole(folder) as draft:
-        write_json(draft / "config.json", config)
-        write_weights(draft, published_weights(checkpoint.model))
-        checkpoint.tokenizer.save(draft)
-        if checkpoint.task:
-            write_json(draft / TASK_FILE, {"task": dict(checkpoint.task)})
+    write_json(folder / "config.json", config)
+    write_weights(folder, published_weights(checkpoint.model))
+    checkpoint.tokenizer.save(folder)
+    if checkpoint.task:
+        write_json(folder / TASK_FILE, {"task": dict(checkpoint.task)})
 
 
 def published_weights(model: Model) -> dict[str, Tensor]:
@@ -211,7 +216,7 @@ def _full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> 
     if 2 * len(unknown) > len(weights):
         question = f"is model_type in {folder / 'config.json'} right?{_looks_like(weights)}"
         raise CheckpointError(f"{len(unknown)} weights in {folder} do not belong to a {family.model_type} model: {question}", sorted(unknown))
-    named = family.weights.unfold({full[modern_name(name)]: weight for name, weight in weights.items()})
+    named = family.weights.unfold({full[modern_name(name)]: upright(name, weight) for name, weight in weights.items()})
     copies = {original: named[copy] for head in family.heads.values() for copy, original in head.weights.copies.items() if copy in named}
     return {**copies, **named}
 

@@ -1,7 +1,7 @@
 """What to do about a pre-trained head that a model does not have: continue pre-training with the objective that trains it.
 
-The published Chinese-BERT-wwm models, for instance, come without the weights that predict hidden tokens, and so do sentence-embedding models. A random
-head would fill a `[MASK]` with noise.
+The published Chinese-BERT-wwm models, for instance, come without the weights that predict hidden tokens, and so do sentence-embedding models. A
+random head would fill a `[MASK]` with noise.
 """
 
 from __future__ import annotations
@@ -46,11 +46,8 @@ def without_head(head: str, model: str) -> str:
         head: The head that it lacks: "mlm".
         model: Its folder or name.
     """
-    purpose = f"{DOES[head]}: " if head in DOES else ""
-    lacking = f"{model} cannot {purpose}it holds no trained {head} head" if purpose else f"{model} holds no trained {head} head"
+    lacking = f"{model} holds no trained {head} head" + (f", so it cannot {DOES[head]}" if head in DOES else "")
     if (recipe := recipe_for(head, model)) is None:
         return f"{lacking}; take a model that has one"
-    return (
-        f"{lacking}. Continue pre-training first, on raw text of your own: `bertsmith run adapt.toml` with the lines below, then use runs/adapt/model\n\n"
-        f"{recipe}"
-    )
+    way_out = "Continue pre-training first, on raw text of your own: `bertsmith run adapt.toml` with these lines, then use runs/adapt/model"
+    return f"{lacking}. {way_out}\n\n{recipe}"
