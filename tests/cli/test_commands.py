@@ -339,7 +339,9 @@ def test_a_run_that_is_killed_goes_on(cli: Cli, recipe: Path, tmp_path: Path):
         for line in process.stderr:
             if "begins" in line:
                 break
-        time.sleep(2)
+        until = time.monotonic() + 60
+        while not (out / "stages" / "reviews" / "metrics.jsonl").exists() and time.monotonic() < until:
+            time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 2, errors

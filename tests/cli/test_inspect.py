@@ -159,7 +159,7 @@ def test_a_mask_is_filled_where_the_head_is_there(models: Path, tokenizer: Token
     assert [guess.probability for guess in guesses] == pytest.approx(expected.topk(5).values.tolist(), rel=1e-4)
     without = looked(models, "single", "很[MASK]")
     assert without.guesses == {}
-    assert any("no trained masked-language-model head" in note for note in without.notes)
+    assert any("holds no trained mlm head, so it cannot fill a hidden token" in note for note in without.notes)
 
 
 def test_a_fine_tuned_model_says_what_it_thinks(models: Path):

@@ -64,9 +64,22 @@ def test_roberta():
 @pytest.mark.parametrize("tokens", [0, 28, 29, math.inf], ids=["never", "larger", "just", "always"])
 def test_whichever_library_multiplies(tokens):
     ordinary = encoder()
-    fused = FusedEncoder(ordinary, onednn_tokens=tokens)
+    fused = FusedEncoder(ordinary, onednn_tokens=tokens, laid_out_after=0)
     assert difference(ordinary, fused, batch(3, 7, 7, 12)) < 1e-5
     assert ("oneDNN" in fused.multiplied_by) == (tokens > 0)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch is built without oneDNN")
+@pytest.mark.parametrize("most", [28, math.inf], ids=["few", "any number"])
+def test_weights_are_laid_out_when_there_has_been_enough_to_do(most):
+    ordinary = encoder()
+    fused = FusedEncoder(ordinary, onednn_tokens=most, laid_out_after=40)
+    product = fused._fused[0].widen
+    for tokens, laid_out in ((20, False), (20, False), (1, True), (20, True)):
+        assert difference(ordinary, fused, batch(tokens)) < 1e-5
+        assert (product.laid_out is not None) == laid_out
+        assert (product.weight is None) == (laid_out and most == math.inf), "one copy is enough where it serves all"
+    assert difference(ordinary, fused, batch(3, 30)) < 1e-5
 
 
 def test_first_tokens_alone_are_those_of_all():

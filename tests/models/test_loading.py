@@ -222,8 +222,8 @@ class TestWhatIsWrongWithAFolder:
 
     def test_unknown_weights_are_all_named(self, folder: Path):
         change_weights(folder, lambda weights: weights.update({"bert.embeddings.factor.weight": torch.ones(2), "adapter.up": torch.ones(2)}))
-        problems = self.assert_refused(folder, "2 weights in .* do not belong to a bert model: is model_type in .*config.json right?")
-        assert problems == ("adapter.up", "bert.embeddings.factor.weight")
+        problems = self.assert_refused(folder, "the weights in .* do not fit its config.json")
+        assert problems == ("adapter.up is there; no bert model has it", "bert.embeddings.factor.weight is there; no bert model has it")
 
     def test_missing_weights_are_all_named(self, folder: Path):
         gone = ["bert.embeddings.LayerNorm.bias", "bert.encoder.layer.1.attention.self.key.weight", "cls.predictions.transform.LayerNorm.bias"]

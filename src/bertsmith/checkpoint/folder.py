@@ -14,6 +14,7 @@ import pickle
 import shutil
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,12 +61,35 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """All weights of a folder by their published names, from whichever file set it has.
 
     Raises:
-        CheckpointError: No weights, a missing or truncated shard, a pickle that carries anything but tensors.
+        CheckpointError: No weights, or a pickle that carries anything but tensors; lists everything that is wrong with shards: one is missing or cut
+            off, a weight is in two of them or not where the index has it.
     """
+    files = weight_files(folder)
+    if len(files) == 1:
+        return read_file(files[0])
     weights: dict[str, Tensor] = {}
-    for file in _weight_files(folder):
-        weights |= read_file(file)
+    homes: dict[str, str] = {}
+    problems: list[str] = []
+    for file in files:
+        try:
+            found = read_file(file)
+        except CheckpointError as error:
+            problems.append(str(error))
+            continue
+        problems += [f"{name} is in {homes[name]} and in {file.name}" for name in sorted(found.keys() & weights.keys())]
+        homes |= dict.fromkeys(found, file.name)
+        weights |= found
+    problems = problems or _misplaced(folder, homes)
+    if problems:
+        raise CheckpointError(f"the shards of {folder} do not make one model: copy the whole folder again", problems)
     return weights
+
+
+def _misplaced(folder: Path, homes: Mapping[str, str]) -> list[str]:
+    """Weights that are not in the shard where the index says that they are."""
+    [index] = [folder / f"{name}.index.json" for name in (WEIGHTS, PICKLED_WEIGHTS) if (folder / f"{name}.index.json").is_file()][:1]
+    named = cast("dict[str, str]", read_json(index)["weight_map"])
+    return [f"{name} is not in {shard}, where {index.name} has it" for name, shard in named.items() if homes.get(name) != shard]
 
 
 def check_weights(folder: Path) -> None:
@@ -74,14 +98,19 @@ def check_weights(folder: Path) -> None:
     Raises:
         CheckpointError: No weights, a missing or truncated shard, a file that cannot be opened.
     """
-    for file in _weight_files(folder):
+    for file in weight_files(folder):
         _check_opens(file)
         if file.suffix == ".safetensors":
             with _safetensors_errors(file), safe_open(file, "pt"):
                 pass
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold a folder's weights: one, or the shards that its index names.
+
+    Raises:
+        CheckpointError: There is none, or a shard is missing or would lie outside the folder.
+    """
     for name in (WEIGHTS, PICKLED_WEIGHTS):
         if (folder / name).exists():
             return [folder / name]
@@ -117,7 +146,7 @@ def read_file(file: Path) -> dict[str, Tensor]:
             return load_file(file)
     try:
         with warnings.catch_warnings(action="ignore"):  # of a file that is refused, in words that are not for whoever named it
-            content = torch.load(file, map_location="cpu", weights_only=True, mmap=False)
+            content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{file} ({file.stat().st_size:,} bytes) is not a file of tensors alone: it carries code, which was not run, "

@@ -29,18 +29,32 @@ def locate(name: str) -> Path:
         name: A folder, `builtin:NAME`, or `owner/name` on the Hub with an optional `@revision`.
 
     Raises:
-        CheckpointError: Nothing of that name, here or there.
+        CheckpointError: Nothing of that name, here or there; or links in the folder lead out of it.
     """
     if name.startswith("builtin:"):
         return _builtin(name.removeprefix("builtin:"))
     folder = whole(Path(name).expanduser())
     if name and folder.is_dir():
+        _check_links(folder)
         return folder
     if name and folder.exists():
         raise CheckpointError(f"{name} is a file; a model is a folder with config.json, the weights and the tokenizer's files")
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?|\w[\w-]*", name):
         raise CheckpointError(f"there is no folder {name!r}")
     return _from_hub(name)
+
+
+def _check_links(folder: Path) -> None:
+    """That nothing which is read of a folder lies outside it.
+
+    In a snapshot of the Hub's cache everything is a link, and leads to the model's own place there.
+    """
+    place = folder.resolve()
+    own = place.parent.parent if place.parent.name == "snapshots" else place
+    files = {file for pattern in FILES for file in folder.glob(pattern) if file.is_symlink()}
+    outside = sorted(f"{file.name} → {file.resolve()}" for file in files if not file.resolve().is_relative_to(own))
+    if outside:
+        raise CheckpointError(f"links in {folder} lead out of it, and are not followed: put the files themselves there", outside)
 
 
 def _builtin(name: str) -> Path:

@@ -41,12 +41,6 @@ class WeightTable:
     copies: Mapping[str, str] = field(default_factory=dict[str, str])
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     transposed: tuple[str, ...] = ()
-    _to_ours: tuple[tuple[re.Pattern[str], str], ...] = field(init=False, repr=False, compare=False)
-    _to_theirs: tuple[tuple[re.Pattern[str], str], ...] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_to_ours", tuple((_pattern(theirs), ours) for ours, theirs in self.rules.items()))
-        object.__setattr__(self, "_to_theirs", tuple((_pattern(ours), theirs) for ours, theirs in self.rules.items()))
 
     def __or__(self, other: WeightTable) -> WeightTable:
         return WeightTable(
@@ -59,11 +53,11 @@ class WeightTable:
 
     def ours(self, name: str) -> str | None:
         """Our name for a published one; None where no rule knows it."""
-        return _translate(name, self._to_ours)
+        return _translate(name, ((theirs, ours) for ours, theirs in self.rules.items()))
 
     def theirs(self, name: str) -> str | None:
         """The published name for ours; None where no rule knows it."""
-        return _translate(name, self._to_theirs)
+        return _translate(name, self.rules.items())
 
     def ignores(self, name: str) -> bool:
         """Whether a published name is known to carry nothing of its own."""
@@ -92,9 +86,8 @@ class WeightTable:
         """The reverse of `unfold`."""
         folded: dict[str, Tensor] = {}
         owners = {part: template for template, parts in self.joined.items() for part in parts}
-        patterns = [(_pattern(part), template) for part, template in owners.items()]
         for name, weight in weights.items():
-            joined = _translate(name, patterns) or name
+            joined = _translate(name, owners.items()) or name
             if joined not in folded:
                 parts = self.parts(joined)
                 folded[joined] = self._turned(joined, weight if parts == (name,) else torch.cat([weights[part] for part in parts]))
@@ -117,26 +110,52 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.escape(template).replace(r"\{\}", r"([^.]+)"))
 
 
-def _translate(name: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str | None:
-    for pattern, template in rules:
-        if match := pattern.fullmatch(name):
-            return template.format(*match.groups())
+def _translate(name: str, rules: Iterable[tuple[str, str]]) -> str | None:
+    for template, other in rules:
+        if match := _pattern(template).fullmatch(name):
+            return other.format(*match.groups())
     return None
 
 
-_OLD_NAMES = {"gamma": "weight", "beta": "bias"}
+_OLD_NAMES = {"gamma": "weight", "beta": "bias", "kernel": "weight", "embeddings": "weight"}
 _HEADS_PREFIXES = ("cls.", "classifier.", "lm_head.", "qa_outputs.", "discriminator_predictions.", "generator_", "predictions.", "sop_classifier.")
 
 
+_WRAPPERS = ("module.", "_orig_mod.")
+"""What PyTorch puts in front of the names of a model that is trained on several devices, or compiled."""
+
+
 def modern_name(name: str) -> str:
-    """A norm's weights by their present names; the first TensorFlow releases called them gamma and beta.
+    """A weight by its present name.
+
+    The first TensorFlow releases called the weights of norms gamma and beta, Keras models of `transformers` have paths for names, and wrappers of
+    PyTorch put their own name in front.
 
     Example:
-        >>> modern_name("bert.embeddings.LayerNorm.gamma")
+        >>> modern_name("module.bert.embeddings.LayerNorm.gamma")
         'bert.embeddings.LayerNorm.weight'
+        >>> modern_name("mlm___cls/predictions/transform/dense/kernel:0"), modern_name("bert/encoder/layer_._3/output/dense/bias:0")
+        ('cls.predictions.transform.dense.weight', 'bert.encoder.layer.3.output.dense.bias')
     """
+    for wrapper in _WRAPPERS:
+        name = name.removeprefix(wrapper)
+    if "/" in name:
+        name = _KERAS_OWNER.sub("", name).removesuffix(":0").replace("_._", ".").replace("/", ".")
     stem, _, last = name.rpartition(".")
-    return f"{stem}.{_OLD_NAMES[last]}" if last in _OLD_NAMES else name
+    return f"{stem}.{_OLD_NAMES[last]}" if stem and last in _OLD_NAMES else name
+
+
+_KERAS_OWNER = re.compile(r"^tf_[^/]*/|[^/]*___")
+
+
+def upright(name: str, weight: Tensor) -> Tensor:
+    """A weight, outputs before inputs; Keras stores what it calls a kernel the other way round.
+
+    Args:
+        name: That it is stored by.
+        weight: As it is stored.
+    """
+    return weight.t().contiguous() if name.removesuffix(":0").endswith("/kernel") and weight.ndim == 2 else weight
 
 
 def with_base_prefix(names: Iterable[str], base: str) -> dict[str, str]:

@@ -33,7 +33,6 @@ from bertsmith.models.family import Model
 from bertsmith.models.loading import Checkpoint, load
 from bertsmith.objectives.base import padded_inputs
 from bertsmith.tasks.base import Prediction, Task
-from bertsmith.tasks.opening import task_of
 
 CHUNK = 4096
 """Examples that are sorted together. More would give batches of more equal lengths, and a stream more delay."""
@@ -107,6 +106,8 @@ class Engine:
             CheckpointError: The model cannot be opened, or was not fine-tuned for a task that is known here.
             RecipeError: As for the class.
         """
+        from bertsmith.tasks.opening import task_of  # reads tables, which takes time to learn
+
         checkpoint = load(str(model))
         return cls(checkpoint, task_of(checkpoint, str(model), task), precision=precision, device=device)
 

@@ -9,13 +9,14 @@ Most of the time goes into matrix products, and little can be done about those. 
   sequences have few different lengths;
 - where only the first token's state is asked for (classification), the last block computes attention and feed-forward for that token alone;
 - weights are laid out once for oneDNN, which then need not do it at every product. That is faster for few tokens everywhere, and for many where the
-  processor has AVX-512; without AVX-512, many tokens are left to MKL. The price is a second copy of the weights.
+  processor has AVX-512; without AVX-512, many tokens are left to MKL. The price is a second copy of the weights and some time, and it is paid only
+  when there has been enough to do: one text in a fresh process is answered sooner without.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from itertools import groupby
@@ -59,6 +60,10 @@ FEW = 128
 """Tokens up to which oneDNN with weights laid out beforehand multiplies faster than MKL on AVX2. Measured with two threads at the shapes of MiniLM
 and of BERT-base: 33 tokens 102 against 67 and 92 against 80 GFLOP/s, 256 tokens alike; with one thread and 1,024 tokens 76 against 84."""
 
+ENOUGH = 1024
+"""Tokens after whose products weights are laid out: about as many as make up for the time that it takes. The size of the model does not matter:
+both grow with it. Measured with MiniLM on AVX2: 116 ms, and 0.1 ms less for every token."""
+
 
 def most_tokens_for_onednn(dtype: torch.dtype) -> float:
     """Up to how many tokens weights laid out for oneDNN pay on this machine; 0 where they never do."""
@@ -70,28 +75,44 @@ def most_tokens_for_onednn(dtype: torch.dtype) -> float:
 
 
 class Product:
-    """A linear layer with its weight laid out once.
+    """A linear layer whose weight is laid out when that pays.
 
     Args:
-        weight: As in `nn.Linear`; kept where `onednn_tokens` is finite.
+        weight: As in `nn.Linear`; given up for the layout where that serves any number of tokens.
         bias: As in `nn.Linear`.
         onednn_tokens: Up to how many tokens are multiplied by oneDNN, from a layout of its own.
+        laid_out_after: How many tokens, in batches that oneDNN could multiply, are multiplied before there is such a layout.
     """
 
-    def __init__(self, weight: Float[Tensor, "outputs inputs"], bias: Float[Tensor, " outputs"], onednn_tokens: float) -> None:
+    def __init__(
+        self, weight: Float[Tensor, "outputs inputs"], bias: Float[Tensor, " outputs"], onednn_tokens: float, laid_out_after: int = ENOUGH
+    ) -> None:
         self.width = len(bias)
         self.bias = bias
         self.onednn_tokens = onednn_tokens
-        self.laid_out = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous()) if onednn_tokens else None  # noqa: SLF001 (there is no public name)
-        self.weight = weight.t() if onednn_tokens < math.inf else None
+        self.weight: Tensor | None = weight.contiguous()
+        self.laid_out: Tensor | None = None
+        self.tokens_left = laid_out_after
 
     def __call__(self, states: Float[Tensor, "tokens inputs"], memory: Tensor) -> Float[Tensor, "tokens outputs"]:
         """The product; it may lie in `memory`, which is flat and large enough."""
         tokens = states.shape[0]
-        if self.weight is None or tokens <= self.onednn_tokens:
-            return torch.ops.mkldnn._linear_pointwise(states, self.laid_out, self.bias, "none", [], "")  # noqa: SLF001
+        weight = self.weight  # before `laid_out`: while this thread looks, another may lay out
+        laid_out = self._layout(tokens, weight) if tokens <= self.onednn_tokens else None
+        if laid_out is not None:
+            return torch.ops.mkldnn._linear_pointwise(states, laid_out, self.bias, "none", [], "")  # noqa: SLF001
+        assert weight is not None, "given up only for a layout that serves any number of tokens"
         out = memory[: tokens * self.width].view(tokens, self.width)
-        return torch.addmm(self.bias, states, self.weight, out=out)
+        return torch.addmm(self.bias, states, weight.t(), out=out)
+
+    def _layout(self, tokens: int, weight: Tensor | None) -> Tensor | None:
+        """The layout, if there is one or its time has come."""
+        if self.laid_out is None and weight is not None:
+            self.tokens_left -= tokens
+            if self.tokens_left < 0:
+                self.laid_out = torch.ops.mkldnn._reorder_linear_weight(weight)  # noqa: SLF001 (there is no public name)
+                self.weight = weight if self.onednn_tokens < math.inf else None
+        return self.laid_out
 
 
 class FusedBlock:
@@ -101,15 +122,19 @@ class FusedBlock:
         block: Whose weights to take.
         dtype: What to compute in.
         onednn_tokens: See `Product`.
+        laid_out_after: See `Product`.
     """
 
-    def __init__(self, block: Block, dtype: torch.dtype, *, onednn_tokens: float) -> None:
+    def __init__(self, block: Block, dtype: torch.dtype, *, onednn_tokens: float, laid_out_after: int) -> None:
         attention, feed_forward = block.attention, block.feed_forward
         self.heads = attention.heads
-        self.query_key_value = _product([attention.query, attention.key, attention.value], dtype, onednn_tokens)
-        self.output = _product([attention.output], dtype, onednn_tokens)
-        self.widen = _product([feed_forward.widen], dtype, onednn_tokens)
-        self.narrow = _product([feed_forward.narrow], dtype, onednn_tokens)
+
+        def product(*linears: nn.Linear) -> Product:
+            return Product(*_as_one(linears, dtype), onednn_tokens, laid_out_after)
+
+        self.query_key_value = product(attention.query, attention.key, attention.value)
+        self.output = product(attention.output)
+        self.widen, self.narrow = product(feed_forward.widen), product(feed_forward.narrow)
         self.activation = IN_PLACE.get(feed_forward.activation_name, ACTIVATIONS[feed_forward.activation_name])
         self.attention_norm = _norm(block.attention_norm, dtype)
         self.feed_forward_norm = _norm(block.feed_forward_norm, dtype)
@@ -142,15 +167,22 @@ class FusedEncoder(Encoder):
         encoder: One without an `obstacle`.
         dtype: What the blocks compute in. The states that come out are float32 in any case.
         onednn_tokens: Up to how many tokens oneDNN multiplies, from weights laid out beforehand; by default as many as it pays for.
+        laid_out_after: Tokens that are multiplied before weights are laid out.
     """
 
-    def __init__(self, encoder: Encoder, dtype: torch.dtype = torch.float32, *, onednn_tokens: float | None = None) -> None:
+    def __init__(
+        self, encoder: Encoder, dtype: torch.dtype = torch.float32, *, onednn_tokens: float | None = None, laid_out_after: int = ENOUGH
+    ) -> None:
         super().__init__(encoder.embeddings, [block for block in encoder.blocks if isinstance(block, Block)], encoder.layers)
         self.dtype = dtype
         self.onednn_tokens = most_tokens_for_onednn(dtype) if onednn_tokens is None else onednn_tokens
         self.only_first = False
         with torch.no_grad():
-            self._fused = [FusedBlock(block, dtype, onednn_tokens=self.onednn_tokens) for block in encoder.blocks if isinstance(block, Block)]
+            self._fused = [
+                FusedBlock(block, dtype, onednn_tokens=self.onednn_tokens, laid_out_after=laid_out_after)
+                for block in encoder.blocks
+                if isinstance(block, Block)
+            ]
 
     @property
     def multiplied_by(self) -> str:
@@ -176,11 +208,11 @@ class FusedEncoder(Encoder):
         return Encoded(states.float(), _one_each(layout) if self.only_first else layout)
 
 
-def _product(linears: list[nn.Linear], dtype: torch.dtype, onednn_tokens: float) -> Product:
-    """Several layers with the same input as one."""
+def _as_one(linears: Sequence[nn.Linear], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Weight and bias of several layers with the same input."""
     weights = [linear.weight.detach() for linear in linears]
     weight = weights[0] if len(weights) == 1 else torch.cat(weights)
-    return Product(weight.to(dtype), torch.cat([linear.bias.detach() for linear in linears]).to(dtype), onednn_tokens)
+    return weight.to(dtype), torch.cat([linear.bias.detach() for linear in linears]).to(dtype)
 
 
 def _norm(norm: nn.LayerNorm, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:

@@ -17,6 +17,7 @@ from bertsmith.inspecting.vectors import Contributions, contributions_of
 from bertsmith.layers.attention import SelfAttention
 from bertsmith.layers.encoder import Trace
 from bertsmith.models.loading import Checkpoint
+from bertsmith.objectives.remedy import without_head
 from bertsmith.tasks.base import Prediction, Task
 
 TOP = 5
@@ -128,7 +129,7 @@ def inspect(
         draws=draws_of(tokens, checkpoint.tokenizer, masks, unit),
         prediction=prediction,
         guesses=guesses,
-        notes=tuple(_notes(checkpoint, tokens, text_pair)),
+        notes=tuple(_notes(checkpoint, tokens, text_pair, name)),
     )
 
 
@@ -166,7 +167,7 @@ def _prediction(checkpoint: Checkpoint, task: Task, text: str, text_pair: str | 
     return task.decode(task.scores(checkpoint.model, batch).numpy())[0]
 
 
-def _notes(checkpoint: Checkpoint, tokens: Tokens, text_pair: str | None) -> list[str]:
+def _notes(checkpoint: Checkpoint, tokens: Tokens, text_pair: str | None, name: str) -> list[str]:
     family, tokenizer = checkpoint.model.family, checkpoint.tokenizer
     notes: list[str] = []
     if tokens.truncated:
@@ -180,9 +181,5 @@ def _notes(checkpoint: Checkpoint, tokens: Tokens, text_pair: str | None) -> lis
         notes.append(f"{family.model_type} models have {known}: the two texts are told apart by their separators alone.")
     masked = any(column.input_id == tokenizer.role_ids.get("mask_token") for column in tokens.columns)
     if masked and "mlm" not in checkpoint.stored_heads:
-        heads = ", ".join(sorted(checkpoint.stored_heads)) or "none"
-        notes.append(
-            f"The text has a {tokenizer.token(tokenizer.mask_id)}, but nothing can fill it: "
-            f"this folder holds no trained masked-language-model head (trained heads: {heads})."
-        )
+        notes.append(without_head("mlm", name or str(checkpoint.folder or "this model")))
     return notes

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_type_hints
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from bertsmith.checkpoint.weights import WeightTable
 from bertsmith.core.errors import CheckpointError
@@ -116,6 +118,25 @@ class Model(nn.Module):
             bias = getattr(part, "bias", None)
             if isinstance(bias, nn.Parameter):
                 nn.init.zeros_(bias)
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """The functions of `torch.nn.init` return their tensor as it is."""
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        given = kwargs or {}
+        return given["tensor"] if getattr(function, "__module__", "") == nn.init.__name__ and "tensor" in given else function(*args, **given)
+
+
+@contextmanager
+def without_values() -> Generator[None]:
+    """Models that are built in this context have shapes and no values: their weights are on the device "meta".
+
+    Drawing numbers for them is left out: there would be none, and PyTorch's way of not drawing them begins with importing its compiler, which takes
+    more than a second.
+    """
+    with torch.device("meta"), _NothingDrawn():
+        yield
 
 
 @dataclass(frozen=True, kw_only=True)

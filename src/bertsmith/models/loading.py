@@ -17,12 +17,12 @@ from torch import Tensor
 
 from bertsmith.checkpoint.folder import read_json, read_weights, write_json, write_weights, written_whole
 from bertsmith.checkpoint.locate import locate
-from bertsmith.checkpoint.weights import WeightTable, modern_name, with_base_prefix
+from bertsmith.checkpoint.weights import WeightTable, modern_name, upright, with_base_prefix
 from bertsmith.core.errors import CheckpointError
 from bertsmith.core.randomness import seed_at
 from bertsmith.core.registry import nearest
 from bertsmith.layers.embeddings import SinusoidalPositions
-from bertsmith.models.family import Family, Model, families
+from bertsmith.models.family import Family, Model, families, without_values
 from bertsmith.text.tokenizer import Tokenizer
 
 TASK_FILE = "bertsmith.json"
@@ -70,23 +70,49 @@ def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) ->
         >>> sorted(checkpoint.stored_heads)
         ['mlm']
     """
+    checkpoint, weights = _opened(name, heads, by_value=True)
+    assert checkpoint.folder is not None, "it was opened from a folder"
+    _check_finite(weights, checkpoint.folder)
+    for head in sorted(checkpoint.fresh_heads):
+        checkpoint.model.reinitialise(torch.Generator().manual_seed(seed_at(seed, "head", head)), checkpoint.model.heads[head])
+        _keep_below_output(checkpoint.model, head, weights)
+    return checkpoint
+
+
+def outline(name: str) -> Checkpoint:
+    """Look at a model without reading its weights' values: they are on the device "meta", and all else is as in `load`.
+
+    Args:
+        name: A folder, `builtin:NAME`, or a name on the Hub.
+
+    Raises:
+        CheckpointError: As for `load`, but for values that are not finite.
+
+    Example:
+        >>> outline("builtin:mini-zh").model.num_parameters
+        5413440
+    """
+    return _opened(name, None, by_value=False)[0]
+
+
+def _opened(name: str, heads: Mapping[str, int] | None, *, by_value: bool) -> tuple[Checkpoint, dict[str, Tensor]]:
+    """A model with what its folder holds, fresh heads still empty; and the weights of the folder by their full names."""
     folder = locate(name)
     config = read_json(folder / "config.json")
     family = _family(config, folder)
-    weights = _full_names(read_weights(folder), family, folder)
-    _check_finite(weights, folder)
+    stored_weights = read_weights(folder)
+    if not by_value:
+        stored_weights = {stored: weight.to("meta") for stored, weight in stored_weights.items()}
+    weights = _full_names(stored_weights, family, folder)
     stored = _stored_heads(family, weights, config)
     stored_sizes = {head: _num_labels(family, head, weights) for head in stored}
     sizes = dict(heads) if heads is not None else stored_sizes
     fresh = frozenset(head for head in sizes if head not in stored or (family.head(head).labelled and sizes[head] != stored_sizes[head]))
     labels = _labels(config, max((stored_sizes[head] for head in sizes if head not in fresh), default=0), folder)
     model = _filled(family, sizes, fresh, weights, folder)
-    for head in sorted(fresh):
-        model.reinitialise(torch.Generator().manual_seed(seed_at(seed, "head", head)), model.heads[head])
-        _keep_below_output(model, head, weights)
     tokenizer = Tokenizer.from_folder(folder)
     _check_tokenizer(tokenizer, family, str(folder))
-    return Checkpoint(model.eval(), tokenizer, labels, _task(folder), frozenset(stored), fresh, folder)
+    return Checkpoint(model.eval(), tokenizer, labels, _task(folder), frozenset(stored), fresh, folder), weights
 
 
 def create(family: str, tokenizer: Tokenizer, config: Mapping[str, Any], heads: Mapping[str, int] | None = None, *, seed: int = 0) -> Checkpoint:
@@ -120,6 +146,12 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     Raises:
         CheckpointError: The disk is full or the place cannot be written.
     """
+    with written_whole(folder) as draft:
+        write(checkpoint, draft)
+
+
+def write(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write the files of `save` into a folder that is there."""
     family, heads = checkpoint.model.family, list(checkpoint.model.heads)
     config = {"architectures": [_architecture(family, heads)], **family.to_config(), "torch_dtype": "float32"}
     if labels := _label_names(checkpoint):
@@ -127,12 +159,11 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         config["label2id"] = {label: number for number, label in enumerate(labels)}
     if problem := checkpoint.task.get("problem_type"):
         config["problem_type"] = problem
-    with written_whole(folder) as draft:
-        write_json(draft / "config.json", config)
-        write_weights(draft, published_weights(checkpoint.model))
-        checkpoint.tokenizer.save(draft)
-        if checkpoint.task:
-            write_json(draft / TASK_FILE, {"task": dict(checkpoint.task)})
+    write_json(folder / "config.json", config)
+    write_weights(folder, published_weights(checkpoint.model))
+    checkpoint.tokenizer.save(folder)
+    if checkpoint.task:
+        write_json(folder / TASK_FILE, {"task": dict(checkpoint.task)})
 
 
 def published_weights(model: Model) -> dict[str, Tensor]:
@@ -181,12 +212,13 @@ def _is_finite(weight: Tensor) -> bool:
 def _full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> dict[str, Tensor]:
     """The weights by their full present names; of a tied weight that is stored by the name of its copy alone, that copy is the weight."""
     full = with_base_prefix([modern_name(name) for name in weights], family.base)
-    if unknown := _unknown(weights, type(family)):
+    unknown = _unknown(weights, type(family))
+    if 2 * len(unknown) > len(weights):
         likely = " or ".join(_looking_like(weights, len(unknown)))
         seen = f"; their names are those of a {likely} model" if likely else ""
         question = f"is model_type in {folder / 'config.json'} right?"
         raise CheckpointError(f"{len(unknown)} weights in {folder} do not belong to a {family.model_type} model{seen}: {question}", unknown)
-    named = family.weights.unfold({full[modern_name(name)]: weight for name, weight in weights.items()})
+    named = family.weights.unfold({full[modern_name(name)]: upright(name, weight) for name, weight in weights.items()})
     copies = {original: named[copy] for head in family.heads.values() for copy, original in head.weights.copies.items() if copy in named}
     return {**copies, **named}
 
@@ -221,7 +253,7 @@ def _looking_like(names: Collection[str], unknown: int) -> list[str]:
     return [name for name, count in left.items() if count == min(left.values()) < unknown]
 
 
-def _known(family: type[Family], name: str) -> bool:
+def _known(family: Family | type[Family], name: str) -> bool:
     pooler = f"{family.base}.pooler."
     tables = [family.weights, *(head.weights for head in family.heads.values())]
     return name.startswith(pooler) or any(table.ours(name) is not None or table.ignores(name) for table in tables)
@@ -236,7 +268,7 @@ def _num_labels(family: Family, head: str, weights: Mapping[str, Tensor]) -> int
 
 
 def _filled(family: Family, sizes: Mapping[str, int], fresh: frozenset[str], weights: Mapping[str, Tensor], folder: Path) -> Model:
-    with torch.device("meta"):
+    with without_values():
         model = family.build_model(sizes)
     table = family.table(list(sizes))
     state: dict[str, Tensor] = {}
@@ -275,15 +307,24 @@ def _surplus(family: Family, weights: Mapping[str, Tensor], model: Model) -> lis
     built = model.backbone.state_dict()
     names = {theirs: family.weights.ours(theirs) for theirs in weights}
     extra = [theirs for theirs, ours in names.items() if ours is not None and ours not in built]
-    return [f"{theirs} is there; config.json describes a model without it" for theirs in sorted(extra)]
+    unknown = [theirs for theirs in weights if not _known(family, theirs)]
+    return [
+        *(f"{theirs} is there; config.json describes a model without it" for theirs in sorted(extra)),
+        *(f"{theirs} is there; no {family.model_type} model has it" for theirs in sorted(unknown)),
+    ]
 
 
 def _untied(table: WeightTable, weights: Mapping[str, Tensor]) -> list[str]:
     return [
         f"{copy} differs from {original}; only models in which the two are one weight are built"
         for copy, original in table.copies.items()
-        if copy in weights and original in weights and not torch.equal(weights[copy].float(), weights[original].float())
+        if copy in weights and original in weights and _differ(weights[copy], weights[original])
     ]
+
+
+def _differ(first: Tensor, second: Tensor) -> bool:
+    """Whether two weights have different values; of outlines nobody knows."""
+    return not first.is_meta and not torch.equal(first.float(), second.float())
 
 
 def _labels(config: Mapping[str, Any], count: int, folder: Path) -> tuple[str, ...]:

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from bertsmith.core.errors import RecipeError, UserError
 from bertsmith.core.fields import Place
 from bertsmith.core.progress import Progress
-from bertsmith.models.family import Family
+from bertsmith.models.family import Family, without_values
 from bertsmith.objectives.base import Objective
 from bertsmith.recipe.files import digest, source_digests
 from bertsmith.recipe.preparing import Prepared, look_at_text, prepared_task, splits_of
@@ -203,7 +202,7 @@ def _note_misfits(stage: Stage, prepared: Prepared, family: Family, place: Place
 def _unbuildable(stage: Stage, objective: Objective, family: Family, here: Place, tuning: Place) -> Iterator[tuple[str, Place]]:
     """Build the model without weights, and let the technique edit it."""
     try:
-        with torch.device("meta"):
+        with without_values():
             model = family.build_model({name: request.labels for name, request in objective.heads().items()})
     except UserError as error:
         yield error.summary, here

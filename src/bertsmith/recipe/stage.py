@@ -16,6 +16,7 @@ from bertsmith.core.randomness import seed_at
 from bertsmith.models.family import Model
 from bertsmith.models.loading import Checkpoint, save
 from bertsmith.objectives.base import Objective
+from bertsmith.objectives.remedy import without_head
 from bertsmith.recipe.planning import Job
 from bertsmith.recipe.predictions import write_predictions
 from bertsmith.recipe.preparing import Prepared
@@ -127,7 +128,8 @@ def _opened(job: Job, objective: Objective, start: Start, notes: Notes) -> Check
         return checkpoint
     lacking = [name for name in sorted(checkpoint.fresh_heads) if requests[name].pretrained]
     if lacking:
-        raise RecipeError(f"stage {job.stage.name!r} needs the head {' and '.join(lacking)} with its weights, and {start.place} has none")
+        ways_out = "\n\n".join(without_head(name, str(start.place)) for name in lacking)
+        raise RecipeError(f"stage {job.stage.name!r} needs the head {' and '.join(lacking)} with its weights. {ways_out}")
     for name in sorted(checkpoint.fresh_heads):
         notes.note(f"stage {job.stage.name!r}: {_fresh_head(name, checkpoint)}")
     if isinstance(objective, Task) and not checkpoint.fresh_heads and checkpoint.labels != objective.labels:

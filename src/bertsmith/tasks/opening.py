@@ -7,6 +7,7 @@ from bertsmith.checkpoint.folder import read_json
 from bertsmith.core.errors import CheckpointError
 from bertsmith.core.fields import Place, component
 from bertsmith.models.loading import Checkpoint
+from bertsmith.objectives.remedy import without_head
 from bertsmith.tasks import Task, tasks
 
 LONGEST = 512
@@ -31,6 +32,9 @@ def task_of(checkpoint: Checkpoint, model: str, name: str | None = None) -> Task
     if task is None:
         raise CheckpointError(f"the task of {model} cannot be used", problems)
     lacking = sorted(head for head in task.heads() if head not in checkpoint.stored_heads or head in checkpoint.fresh_heads)
+    pretrained = [head for head in lacking if task.heads()[head].pretrained]
+    if pretrained:
+        raise CheckpointError("\n\n".join(without_head(head, model) for head in pretrained))
     if lacking:
         raise CheckpointError(f"{model} has no trained head {' and '.join(lacking)} for the task {task.name!r} ({_trained(checkpoint)})")
     return task

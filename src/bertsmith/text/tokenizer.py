@@ -162,6 +162,11 @@ class Tokenizer:
         """
         return cls(from_tokens(tokens, settings={"do_lower_case": lowercase}))
 
+    @property
+    def kind(self) -> str:
+        """How it cuts words into pieces: "WordPiece", "BPE", "Unigram"."""
+        return type(self._backend.model).__name__
+
     def save(self, folder: Path) -> None:
         """Write the files from which `from_folder` and `transformers.AutoTokenizer` make a tokenizer with equal ids.
 

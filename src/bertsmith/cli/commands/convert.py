@@ -6,24 +6,21 @@ from typing import Annotated
 import typer
 
 from bertsmith.cli.options import Model
-from bertsmith.core.errors import RecipeError
 
 EXAMPLE = "  bertsmith convert downloads/old-bert clean/bert"
 
 
 def convert(model: Model, out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder that does not exist yet.")]) -> None:
-    """Write any readable checkpoint as a clean folder.
+    """Write any readable checkpoint as a clean folder, and say what was changed.
 
-    Shards, pickled weights and old names go in; safetensors that open in transformers come out.
+    Shards, pickled weights, old names and a tokenizer in whatever files go in; safetensors and a tokenizer.json that open in transformers come out.
+    README, licence and generation_config.json are taken over.
     """
-    from bertsmith.checkpoint.folder import file_in_the_way
-    from bertsmith.cli.output import emit
-    from bertsmith.models import load, save
+    from bertsmith.cli.output import emit, say
+    from bertsmith.models.converting import convert as converted
 
-    if file := file_in_the_way(out):
-        raise RecipeError(f"{file} is a file; name a new folder")
-    if out.is_dir() and any(out.iterdir()):
-        raise RecipeError(f"{out} exists and is not empty; name a new folder")
-    checkpoint = load(model)
-    save(checkpoint, out)
-    emit({"folder": str(out), "heads": sorted(checkpoint.model.heads), "num_parameters": checkpoint.model.num_parameters})
+    found = converted(model, out)
+    for change in found.changes:
+        say(f"changed: {change}")
+    built = found.checkpoint.model
+    emit({"folder": str(out), "heads": sorted(built.heads), "num_parameters": built.num_parameters, "changes": found.changes})

@@ -14,15 +14,21 @@ def models(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Show what is in this folder, Hub model or builtin:NAME.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List model families, or what a model's folder holds."""
+    """List model families, or what a model's folder holds.
+
+    Of a folder: its shape, its vocabulary and its licence, which heads are trained and which are not there, and what to do about that. Weights are
+    not loaded for it.
+    """
     from bertsmith.checkpoint.locate import builtin_models
     from bertsmith.cli.catalogue import print_table, rows_of
     from bertsmith.cli.output import emit
     from bertsmith.models import families
 
     if model is not None:
-        facts = _facts(model)
-        emit(facts) if as_json else print_table({name.replace("_", " "): _shown(value) for name, value in facts.items()})
+        from bertsmith.inspecting.contents import contents_of
+
+        facts = contents_of(model)
+        emit(facts) if as_json else _show(facts)
         return
     built_in = [f"builtin:{name}" for name in builtin_models()]
     if as_json:
@@ -33,23 +39,15 @@ def models(
     typer.echo(f"\nBuilt-in models: {', '.join(built_in) or 'none'}")
 
 
-def _facts(model: str) -> dict[str, Any]:
-    """What a model's folder holds: its shape, its vocabulary, which heads are trained and which are not there, its task."""
-    from bertsmith.inspecting.inspection import facts_of
-    from bertsmith.models import load
+def _show(facts: dict[str, Any]) -> None:
+    from bertsmith.cli.catalogue import print_table
 
-    checkpoint = load(model)
-    tokens = [checkpoint.tokenizer.token(number) for number in range(checkpoint.tokenizer.vocabulary_size)]
-    return {
-        "model": model,
-        "folder": str(checkpoint.folder),
-        **facts_of(checkpoint),
-        "chinese_characters": sum(len(token) == 1 and "\u4e00" <= token <= "\u9fff" for token in tokens),
-        "trained_heads": sorted(checkpoint.stored_heads),
-        "absent_heads": sorted(set(checkpoint.model.family.heads) - checkpoint.stored_heads),
-        "labels": list(checkpoint.labels),
-        "task": dict(checkpoint.task),
-    }
+    rows = {name.replace("_", " "): _shown(value) for name, value in facts.items() if name not in {"notes", "licence_source"}}
+    if facts["licence"]:
+        rows["licence"] = f"{facts['licence']} ({facts['licence_source']})"
+    print_table(rows)
+    for note in facts["notes"]:
+        typer.echo(f"\nnote: {note}")
 
 
 def _shown(value: Any) -> str:
