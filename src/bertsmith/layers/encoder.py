@@ -29,16 +29,27 @@ class Block(nn.Module):
         epsilon: Of the layer norms.
         dropout: Share of values set to zero before each addition while training, 0-1.
         norm_first: What goes into a layer is normalised, and not the sum (pre-norm: GPT-2, PEGASUS).
+        norm_bias: Whether the norms have one.
+        given_normalised: What comes in is normalised already, and the norm before the attention left out (ModernBERT's first block).
     """
 
     def __init__(
-        self, attention: SelfAttention, feed_forward: FeedForward, *, hidden: int, epsilon: float, dropout: float, norm_first: bool = False
+        self,
+        attention: SelfAttention,
+        feed_forward: FeedForward,
+        *,
+        hidden: int,
+        epsilon: float,
+        dropout: float,
+        norm_first: bool = False,
+        norm_bias: bool = True,
+        given_normalised: bool = False,
     ) -> None:
         super().__init__()
         self.attention = attention
-        self.attention_norm = nn.LayerNorm(hidden, eps=epsilon)
+        self.attention_norm = nn.Identity() if given_normalised else nn.LayerNorm(hidden, eps=epsilon, bias=norm_bias)
         self.feed_forward = feed_forward
-        self.feed_forward_norm = nn.LayerNorm(hidden, eps=epsilon)
+        self.feed_forward_norm = nn.LayerNorm(hidden, eps=epsilon, bias=norm_bias)
         self.dropout = nn.Dropout(dropout)
         self.norm_first = norm_first
 

@@ -7,6 +7,7 @@ or out. What the blocks cannot do is refused: a key that would change the arithm
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ DESCRIPTIVE = frozenset(
     "max_length min_length model_type num_labels output_attentions output_hidden_states output_past output_scores pad_token_id pooler_fc_size "
     "pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type prefix problem_type return_dict sep_token_id cls_token_id "
     "task_specific_params tokenizer_class torch_dtype torchscript transformers_version use_cache vocab_type _attn_implementation_autoset "
-    "use_return_dict summary_activation summary_last_dropout summary_type summary_use_proj license num_beams num_beam_groups temperature top_k top_p typical_p repetition_penalty length_penalty "
+    "use_return_dict summary_activation summary_last_dropout summary_type summary_use_proj license num_beams num_beam_groups temperature top_k top_p "
+    "typical_p repetition_penalty length_penalty mask_token_id unk_token_id "
     "diversity_penalty num_return_sequences padding tf_legacy_loss truncation use_bfloat16 xla_device".split()
 )
 """Keys of a `config.json` that change nothing of what an encoder computes."""
@@ -46,8 +48,8 @@ DESCRIBING = frozenset(
 )
 """Words in the names of keys whose strings only describe: `model_name`, `training_data`."""
 
-ACTIVATION_KEYS = {"hidden_act", "activation", "activation_function", "hidden_activation"}
-"""What families call the field that names their activation."""
+ACTIVATION_KEYS = {"hidden_act", "activation", "activation_function", "hidden_activation", "classifier_activation"}
+"""What families call the fields that name an activation."""
 
 TYPE_NAMES: dict[type, str] = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
@@ -208,8 +210,9 @@ class Family(ABC):
             least = 0 if name.endswith("_id") else 1
             if hint is int and value < least:
                 yield f"{name} is {value}; it must be at least {least}"
-            if (hint is float or float in get_args(hint)) and value is not None and not 0 <= value <= 1:
-                yield f"{name} is {value}; it must be between 0 and 1"
+            low, high = (1, math.inf) if name.endswith("_theta") else (0, 1)
+            if (hint is float or float in get_args(hint)) and value is not None and not low <= value <= high:
+                yield f"{name} is {value}; it must be {f'between {low} and {high}' if high < math.inf else f'at least {low}'}"
         for name in ACTIVATION_KEYS & {field.name for field in dataclasses.fields(self)}:
             if getattr(self, name) not in ACTIVATIONS:
                 yield f"{name} is {getattr(self, name)!r}; known: {', '.join(ACTIVATIONS)}"
