@@ -16,9 +16,9 @@ from bertsmith.models import create, load, save
 from bertsmith.text.tokenizer import Tokenizer
 from tests.parity.peers import (
     CLASSES,
-    ENCODERS_AND_HEADS,
     FAMILIES,
     FAMILIES_AND_HEADS,
+    OLD_FAMILIES_AND_HEADS,
     VOCABULARY,
     Pair,
     assert_close,
@@ -140,7 +140,7 @@ def test_a_pickle_of_tensors_with_copies_of_tied_weights_opens(family: str, head
     assert_same(Pair(family, head, peer, load(str(folder))), peer)
 
 
-@pytest.mark.parametrize(("family", "head"), ENCODERS_AND_HEADS)
+@pytest.mark.parametrize(("family", "head"), OLD_FAMILIES_AND_HEADS)
 def test_norms_by_their_first_names_open(family: str, head: str, tmp_path: Path):
     peer = peer_model(family, head)
     folder = save_peer(peer, tmp_path)
