@@ -26,10 +26,11 @@ from torch import Tensor, nn
 
 from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
-from bertsmith.layers.attention import EVERYWHERE, SelfAttention, attend
+from bertsmith.layers.attention import SelfAttention, attend
 from bertsmith.layers.encoder import Block, Encoder
 from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.layout import Encoded, Group, Layout
+from bertsmith.layers.rotary import Rotary, Waves, turned
 
 IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {"gelu": torch.ops.aten.gelu_, "relu": torch.relu_, "tanh": torch.tanh_}
 
@@ -50,8 +51,6 @@ def obstacle(encoder: Encoder) -> str | None:
             if found is not kind:
                 place = f"{name} of block {number}" if name else f"block {number}"
                 return f"{place} is a {found.__name__}"
-        if isinstance(block, Block) and (block.norm_first or block.attention.sight != EVERYWHERE):
-            return f"block {number} normalises first, or looks at some tokens only"
     return None
 
 
@@ -74,12 +73,12 @@ class Product:
 
     Args:
         weight: As in `nn.Linear`; kept where `onednn_tokens` is finite.
-        bias: As in `nn.Linear`.
+        bias: As in `nn.Linear`; None where there is none.
         onednn_tokens: Up to how many tokens are multiplied by oneDNN, from a layout of its own.
     """
 
-    def __init__(self, weight: Float[Tensor, "outputs inputs"], bias: Float[Tensor, " outputs"], onednn_tokens: float) -> None:
-        self.width = len(bias)
+    def __init__(self, weight: Float[Tensor, "outputs inputs"], bias: Float[Tensor, " outputs"] | None, onednn_tokens: float) -> None:
+        self.width = len(weight)
         self.bias = bias
         self.onednn_tokens = onednn_tokens
         self.laid_out = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous()) if onednn_tokens else None  # noqa: SLF001 (there is no public name)
@@ -91,7 +90,7 @@ class Product:
         if self.weight is None or tokens <= self.onednn_tokens:
             return torch.ops.mkldnn._linear_pointwise(states, self.laid_out, self.bias, "none", [], "")  # noqa: SLF001
         out = memory[: tokens * self.width].view(tokens, self.width)
-        return torch.addmm(self.bias, states, self.weight, out=out)
+        return torch.mm(states, self.weight, out=out) if self.bias is None else torch.addmm(self.bias, states, self.weight, out=out)
 
 
 class FusedBlock:
@@ -105,7 +104,8 @@ class FusedBlock:
 
     def __init__(self, block: Block, dtype: torch.dtype, *, onednn_tokens: float) -> None:
         attention, feed_forward = block.attention, block.feed_forward
-        self.heads = attention.heads
+        self.heads, self.sight, self.rotary = attention.heads, attention.sight, attention.rotary
+        self.norm_first, self.gated = block.norm_first, feed_forward.gated
         self.query_key_value = _product([attention.query, attention.key, attention.value], dtype, onednn_tokens)
         self.output = _product([attention.output], dtype, onednn_tokens)
         self.widen = _product([feed_forward.widen], dtype, onednn_tokens)
@@ -116,23 +116,37 @@ class FusedBlock:
         self.width = max(self.query_key_value.width, self.widen.width)
 
     def __call__(
-        self, states: Float[Tensor, "tokens hidden"], layout: Layout, wide: Tensor, narrow: Tensor, *, only_first: bool
+        self, states: Float[Tensor, "tokens hidden"], layout: Layout, waves: Waves | None, wide: Tensor, narrow: Tensor, *, only_first: bool
     ) -> Float[Tensor, "rows hidden"]:
-        """Packed states in, packed states out.
+        """Packed states in, packed states out; those that go in may be overwritten.
 
         Args:
             states: One row a token.
             layout: Groups without masks.
+            waves: Of the tokens' places, where positions are rotary.
             wide: Memory for `tokens * width` numbers.
             narrow: Memory for as many numbers as `states` has.
             only_first: Return the states of the first tokens alone, in the order of the batch.
         """
-        query, key, value = self.query_key_value(states, wide).view(states.shape[0], 3, self.heads, -1).unbind(1)
-        attended = attend(query, key, value, layout)
+        given = self.attention_norm(states) if self.norm_first else states
+        query, key, value = self.query_key_value(given, wide).view(states.shape[0], 3, self.heads, -1).unbind(1)
+        if waves is not None:
+            query, key = turned(query, waves), turned(key, waves)
+        attended = attend(query, key, value, layout, sight=self.sight)
         if only_first:
             attended, states = attended[layout.firsts], states[layout.firsts]
-        states = self.attention_norm(self.output(attended, narrow).add_(states))
-        return self.feed_forward_norm(self.narrow(self.activation(self.widen(states, wide)), narrow).add_(states))
+        states = self._added(states, self.output(attended, narrow), self.attention_norm)
+        given = self.feed_forward_norm(states) if self.norm_first else states
+        return self._added(states, self.narrow(self._activated(self.widen(given, wide)), narrow), self.feed_forward_norm)
+
+    def _activated(self, inner: Tensor) -> Tensor:
+        if not self.gated:
+            return self.activation(inner)
+        activated, gate = inner.chunk(2, dim=-1)
+        return self.activation(activated).mul_(gate)
+
+    def _added(self, states: Tensor, result: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
+        return states.add_(result) if self.norm_first else norm(result.add_(states))
 
 
 class FusedEncoder(Encoder):
@@ -145,7 +159,7 @@ class FusedEncoder(Encoder):
     """
 
     def __init__(self, encoder: Encoder, dtype: torch.dtype = torch.float32, *, onednn_tokens: float | None = None) -> None:
-        super().__init__(encoder.embeddings, [block for block in encoder.blocks if isinstance(block, Block)], encoder.layers)
+        super().__init__(encoder.embeddings, [block for block in encoder.blocks if isinstance(block, Block)], encoder.layers, encoder.final_norm)
         self.dtype = dtype
         self.onednn_tokens = most_tokens_for_onednn(dtype) if onednn_tokens is None else onednn_tokens
         self.only_first = False
@@ -170,21 +184,32 @@ class FusedEncoder(Encoder):
         layout = self.embeddings.layout(batch)
         layout = replace(layout, groups=tuple(_without_masks(layout.groups)))
         states = self.embeddings(batch, layout, token_embeddings).to(self.dtype)
+        waves = self._waves(layout, states.shape[-1])
         wide, narrow = states.new_empty(len(states) * max(block.width for block in self._fused)), torch.empty_like(states).flatten()
         for layer, block in enumerate(self.stack(self._fused), 1):
-            states = block(states, layout, wide, narrow, only_first=self.only_first and layer == self.layers)
-        return Encoded(states.float(), _one_each(layout) if self.only_first else layout)
+            states = block(states, layout, waves.get(block.rotary), wide, narrow, only_first=self.only_first and layer == self.layers)
+        return Encoded(self.final_norm(states.float()), _one_each(layout) if self.only_first else layout)
+
+    def _waves(self, layout: Layout, hidden: int) -> dict[Rotary | None, Waves]:
+        """What turns queries and keys, once for all blocks that turn alike."""
+        heads = {block.rotary: block.heads for block in self._fused if block.rotary is not None}
+        return {rotary: rotary.waves(layout.places(), hidden // count) for rotary, count in heads.items()}
 
 
 def _product(linears: list[nn.Linear], dtype: torch.dtype, onednn_tokens: float) -> Product:
     """Several layers with the same input as one."""
     weights = [linear.weight.detach() for linear in linears]
     weight = weights[0] if len(weights) == 1 else torch.cat(weights)
-    return Product(weight.to(dtype), torch.cat([linear.bias.detach() for linear in linears]).to(dtype), onednn_tokens)
+    biases: list[Tensor | None] = [linear.bias for linear in linears]
+    bias = torch.cat([bias.detach() for bias in biases if bias is not None]).to(dtype) if biases[0] is not None else None
+    return Product(weight.to(dtype), bias, onednn_tokens)
 
 
-def _norm(norm: nn.LayerNorm, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    weight, bias = norm.weight.detach().to(dtype), norm.bias.detach().to(dtype)
+def _norm(norm: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    if not isinstance(norm, nn.LayerNorm):
+        return norm  # a block may do without
+    given: Tensor | None = norm.bias
+    weight, bias = norm.weight.detach().to(dtype), None if given is None else given.detach().to(dtype)
     return lambda states: torch.layer_norm(states, norm.normalized_shape, weight, bias, norm.eps)
 
 

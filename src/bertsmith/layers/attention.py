@@ -73,6 +73,8 @@ def attend(
 def _attend(group: Group, query: Tensor, key: Tensor, value: Tensor, dropout: float, sight: Sight) -> Tensor:
     if group.mask is None and sight == Sight(causal=True) and not (dropout and query.device.type == "cpu"):
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+    if sight.window and not sight.causal and group.length > FAR * sight.window:
+        return _nearby(query, key, value, group.mask, sight.window, dropout)
     return weighted(query, key, value, _seen(group, sight, query.device), dropout)
 
 
@@ -82,6 +84,30 @@ def _seen(group: Group, sight: Sight, device: torch.device) -> Bool[Tensor, "cou
     if kept is None or seen is None:
         return seen[None, None] if seen is not None else None if kept is None else kept[:, None, None, :]
     return (kept[:, None, None, :] & seen) | torch.eye(group.length, dtype=torch.bool, device=device)
+
+
+FAR = 7
+"""A sequence of more windows than so many is looked at piece by piece. Measured with two threads and a window of 64: 384 tokens take 15 ms in pieces and
+13 ms with a mask, 512 tokens 11 and 15, 2,048 tokens 18 and 196."""
+
+
+def _nearby(query: Tensor, key: Tensor, value: Tensor, kept: Tensor | None, window: int, dropout: float) -> Tensor:
+    """Attention to tokens at most `window` places away, in time and memory that grow with the length and not with its square.
+
+    Queries are cut into pieces of the window's length. Each looks at itself and at the pieces on both sides.
+    """
+    rows, heads, length, size = query.shape
+    count = -(-length // window)
+    missing = count * window - length
+    queries = F.pad(query, (0, 0, 0, missing)).view(rows, heads, count, window, size).transpose(1, 2)
+    keys, values = (F.pad(part, (0, 0, window, missing + window)).unfold(2, 3 * window, window).permute(0, 2, 1, 4, 3) for part in (key, value))
+    there = torch.ones(1, length, dtype=torch.bool, device=query.device) if kept is None else kept
+    there = F.pad(there, (window, missing + window)).unfold(1, 3 * window, window)
+    distance = torch.arange(-window, 2 * window, device=query.device) - torch.arange(window, device=query.device)[:, None]
+    seen = (there[:, :, None] & (distance.abs() <= window)) | (distance == 0)  # a place without a token looks at itself
+    mask = seen.expand(rows, -1, -1, -1).flatten(0, 1)[:, None]
+    found = weighted(queries.flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1), mask, dropout)
+    return found.unflatten(0, (rows, count)).transpose(1, 2).flatten(2, 3)[:, :, :length]
 
 
 def weighted(

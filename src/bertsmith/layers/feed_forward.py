@@ -17,17 +17,17 @@ class FeedForward(nn.Module):
         hidden: Width of the states.
         inner: Width in between.
         activation: A name of `ACTIVATIONS`.
+        dropout: Share of activated values set to zero while training, 0-1.
         gated: Whether there is a second half that is multiplied.
         bias: Whether the layers have one.
-        dropout: Share of values in between set to zero while training, 0-1.
     """
 
-    def __init__(self, hidden: int, inner: int, activation: str, *, gated: bool = False, bias: bool = True, dropout: float = 0.0) -> None:
+    def __init__(self, hidden: int, inner: int, activation: str, dropout: float = 0.0, *, gated: bool = False, bias: bool = True) -> None:
         super().__init__()
         self.widen = nn.Linear(hidden, 2 * inner if gated else inner, bias)
         self.narrow = nn.Linear(inner, hidden, bias)
         self.gated = gated
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()  # these are the widest values: one without a rate would cost time
         self.activation_name = activation
         self.activation = ACTIVATIONS[activation]
 
