@@ -3,7 +3,7 @@
 Most of the time goes into matrix products, and little can be done about those. What can be done is to lose nothing around them:
 
 - query, key and value come out of one product, of three times the width;
-- the activation and the residual additions overwrite their input, and the widest results of all blocks share one piece of memory. Fresh memory is
+- rotation, activation and the residual additions overwrite their input, and the widest results of all blocks share one piece of memory. Fresh memory is
   expensive: the operating system hands it out page by page, zeroed, which costs as much as a fifth of the products;
 - sequences are attended to in groups of exactly equal length: no mask, and nothing is gathered or scattered. Batches that are cut from sorted
   sequences have few different lengths;
@@ -30,7 +30,7 @@ from bertsmith.layers.attention import SelfAttention, attend
 from bertsmith.layers.encoder import Block, Encoder
 from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.layout import Encoded, Group, Layout
-from bertsmith.layers.rotary import Rotary, Waves, turned
+from bertsmith.layers.rotary import Rotary, Waves
 
 IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {"gelu": torch.ops.aten.gelu_, "relu": torch.relu_, "tanh": torch.tanh_}
 
@@ -131,7 +131,7 @@ class FusedBlock:
         given = self.attention_norm(states) if self.norm_first else states
         query, key, value = self.query_key_value(given, wide).view(states.shape[0], 3, self.heads, -1).unbind(1)
         if waves is not None:
-            query, key = turned(query, waves), turned(key, waves)
+            query, key = _turned(query, waves), _turned(key, waves)
         attended = attend(query, key, value, layout, sight=self.sight)
         if only_first:
             attended, states = attended[layout.firsts], states[layout.firsts]
@@ -211,6 +211,16 @@ def _norm(norm: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     given: Tensor | None = norm.bias
     weight, bias = norm.weight.detach().to(dtype), None if given is None else given.detach().to(dtype)
     return lambda states: torch.layer_norm(states, norm.normalized_shape, weight, bias, norm.eps)
+
+
+def _turned(states: Tensor, waves: Waves) -> Tensor:
+    """As `layers.rotary.turned`, in place where that is float32: a fifth of the time."""
+    turned, (cosines, sines) = states.float(), waves
+    first, second = turned.chunk(2, dim=-1)
+    before = first.clone()
+    first.mul_(cosines).addcmul_(second, sines, value=-1)
+    second.mul_(cosines).addcmul_(before, sines)
+    return turned.to(states.dtype)
 
 
 def _without_masks(groups: Iterable[Group]) -> Iterator[Group]:
