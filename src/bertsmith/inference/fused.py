@@ -200,16 +200,18 @@ def _product(linears: list[nn.Linear], dtype: torch.dtype, onednn_tokens: float)
     """Several layers with the same input as one."""
     weights = [linear.weight.detach() for linear in linears]
     weight = weights[0] if len(weights) == 1 else torch.cat(weights)
-    biases: list[Tensor | None] = [linear.bias for linear in linears]
-    bias = torch.cat([bias.detach() for bias in biases if bias is not None]).to(dtype) if biases[0] is not None else None
-    return Product(weight.to(dtype), bias, onednn_tokens)
+    biases = [linear.bias.detach() for linear in linears if _has_bias(linear)]
+    return Product(weight.to(dtype), torch.cat(biases).to(dtype) if biases else None, onednn_tokens)
+
+
+def _has_bias(layer: nn.Linear | nn.LayerNorm) -> bool:
+    return "bias" in dict(layer.named_parameters())
 
 
 def _norm(norm: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     if not isinstance(norm, nn.LayerNorm):
         return norm  # a block may do without
-    given: Tensor | None = norm.bias
-    weight, bias = norm.weight.detach().to(dtype), None if given is None else given.detach().to(dtype)
+    weight, bias = norm.weight.detach().to(dtype), norm.bias.detach().to(dtype) if _has_bias(norm) else None
     return lambda states: torch.layer_norm(states, norm.normalized_shape, weight, bias, norm.eps)
 
 
