@@ -267,12 +267,12 @@ class TestWhatIsWrongWithAFolder:
 
     def test_no_model_type(self, folder: Path):
         change_config(folder, model_type=...)
-        self.assert_refused(folder, r'config.json has no model_type; known: bert, .* Add, for instance, "model_type": "bert"')
+        self.assert_refused(folder, r'config.json has no model_type; known: .*bert, .* Add, for instance, "model_type": "bert"')
 
-    @pytest.mark.parametrize("model_type", ["gpt2", "brt", 7, ["bert"], {"a": 1}])
+    @pytest.mark.parametrize("model_type", ["t5", "brt", 7, ["bert"], {"a": 1}])
     def test_a_wrong_model_type(self, model_type: object, folder: Path):
         change_config(folder, model_type=model_type)
-        self.assert_refused(folder, r"config.json says that model_type is .*, which is not built.*; built: bert, ")
+        self.assert_refused(folder, r"config.json says that model_type is .*, which is not built.*; built: .*bert, ")
 
     def test_the_model_type_of_another_family(self, folder: Path):
         change_config(folder, model_type="roberta", pad_token_id=1)

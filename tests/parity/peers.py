@@ -69,6 +69,7 @@ FAMILIES = {
 FAMILIES_AND_HEADS = [(family, head) for family, kind in FAMILIES.items() for head in kind.heads]
 OLD_FAMILIES_AND_HEADS = [(family, head) for family, head in FAMILIES_AND_HEADS if family not in {"gpt2", "modernbert"}]
 """Those with norms that the first releases named otherwise."""
+WITHOUT_SEGMENTS = {"gpt2", "modernbert"}
 SENTENCE_HEADS = {"nsp", "classification"}
 VOCABULARY_HEADS = {"mlm", "lm"}
 LABELS = 3
@@ -85,13 +86,18 @@ class Pair:
     checkpoint: Checkpoint
 
     @property
-    def wanted(self) -> dict[str, Tensor]:
-        """The peer's gradients by our names; a bare encoder of `transformers` leaves out its own name at the front."""
+    def published(self) -> dict[str, str]:
+        """Our name of every weight to the full published one."""
         model = self.checkpoint.model
-        table, front = model.family.table(list(model.heads)), f"{model.family.base}." if self.head == "encoder" else ""
-        weights = self.peer.named_parameters(remove_duplicate=False)
-        stored = {f"{front}{name}": weight.grad for name, weight in weights if weight.grad is not None}
-        return {table.ours(name) or name: gradient for name, gradient in model.family.weights.unfold(stored).items()}
+        table = model.family.table(list(model.heads))
+        return {ours: table.theirs(ours) or "" for ours in model.state_dict()}
+
+    def peer_gradients(self) -> dict[str, Tensor]:
+        """The peer's gradients by full published names, matrices upright and by themselves; a bare encoder leaves out its own name at the front."""
+        family = self.checkpoint.model.family
+        prefix = f"{family.base}." if self.head == "encoder" else ""
+        named = {prefix + name: weight.grad for name, weight in self.peer.named_parameters(remove_duplicate=False)}
+        return family.weights.unfold({name: gradient for name, gradient in named.items() if gradient is not None})
 
 
 def peer_config(family: str, **changes: Any) -> Any:
@@ -152,10 +158,11 @@ def ragged(family: str, side: str = "right", lengths: tuple[int, ...] = (7, 3, 1
     return Batch(input_ids, mask, segments * mask)
 
 
-def inputs(batch: Batch) -> dict[str, Tensor]:
-    """What a peer is given; segments only where there are some, because GPT-2 takes them for tokens."""
+def inputs(batch: Batch, peer: Any = None) -> dict[str, Tensor]:
+    """What a peer is given; GPT-2 would take segments for tokens."""
     given = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-    return {**given, "token_type_ids": batch.token_type_ids} if batch.token_type_ids.any() else given
+    known = peer is None or peer.config.model_type not in WITHOUT_SEGMENTS
+    return {**given, "token_type_ids": batch.token_type_ids} if known else given
 
 
 def ours(checkpoint: Checkpoint, head: str, batch: Batch, token_embeddings: Tensor | None = None) -> Tensor:
@@ -171,7 +178,7 @@ def ours(checkpoint: Checkpoint, head: str, batch: Batch, token_embeddings: Tens
 
 def theirs(peer: Any, head: str, batch: Batch, **more: Any) -> Tensor:
     """What the peer's head says, at the same places."""
-    output = peer(**{**inputs(batch), **more})
+    output = peer(**{**inputs(batch, peer), **more})
     real = batch.attention_mask.bool()
     if head == "encoder":
         return output.last_hidden_state[real]
@@ -186,10 +193,10 @@ def assert_close(actual: Tensor, expected: Tensor, what: str = "outputs") -> Non
 
 def assert_gradients_equal(both: Pair) -> int:
     """Compare the gradients of all weights; returns how many were compared."""
-    wanted = both.wanted
+    wanted = both.peer_gradients()
     compared = 0
     for name, weight in both.checkpoint.model.named_parameters():
-        expected = wanted.get(name)
+        expected = wanted.get(both.published[name])
         assert (weight.grad is None) == (expected is None), f"{name}: only one of the two has a gradient"
         if expected is not None:
             assert_close(weight.grad, expected, f"gradient of {name}")

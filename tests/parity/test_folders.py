@@ -145,7 +145,7 @@ def test_norms_by_their_first_names_open(family: str, head: str, tmp_path: Path)
     peer = peer_model(family, head)
     folder = save_peer(peer, tmp_path)
     old = {_old_name(name): weight for name, weight in _published(peer).items()}
-    assert sum(name.endswith("LayerNorm.gamma") for name in old) >= 5
+    assert sum(name.endswith("LayerNorm.gamma") for name in old) >= 2
     save_file(old, folder / "model.safetensors")
     assert_same(Pair(family, head, peer, load(str(folder))), peer)
 

@@ -52,8 +52,8 @@ def test_outputs_with_padding_on_the_left_are_equal(both: Pair):
 def _at_first_token(peer: Any, batch: Batch) -> Tensor:
     """The peer's sentence head on every sequence's first token; left to itself it takes column 0, which is padding here."""
     if hasattr(peer, "score"):
-        return peer(**inputs(batch)).logits  # looks for the last token itself
-    states = peer.base_model(**inputs(batch)).last_hidden_state
+        return peer(**inputs(batch, peer)).logits  # looks for the last token itself
+    states = peer.base_model(**inputs(batch, peer)).last_hidden_state
     first = states[torch.arange(len(states)), batch.attention_mask.argmax(1)][:, None]
     if hasattr(peer, "head"):
         return peer.classifier(peer.head(first[:, 0]))
@@ -68,7 +68,7 @@ def _replaced_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, Te
     batch = ragged(both.family)
     real, scores = batch.attention_mask.bool(), ours(both.checkpoint, both.head, batch).squeeze(1)
     labels = torch.randint(0, 2, real.shape, generator=generator)
-    return F.binary_cross_entropy_with_logits(scores, labels[real].float()), both.peer(**inputs(batch), labels=labels).loss
+    return F.binary_cross_entropy_with_logits(scores, labels[real].float()), both.peer(**inputs(batch, both.peer), labels=labels).loss
 
 
 def test_losses_and_the_gradients_of_all_weights_are_equal(both: Pair):
@@ -92,14 +92,14 @@ def _token_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, Tenso
     batch = ragged(both.family, side="left")
     real, scores = batch.attention_mask.bool(), ours(both.checkpoint, both.head, batch)
     labels = torch.randint(0, scores.shape[1], real.shape, generator=generator).masked_fill(~real, -100)
-    return F.cross_entropy(scores, labels[real]), both.peer(**inputs(batch), labels=labels).loss
+    return F.cross_entropy(scores, labels[real]), both.peer(**inputs(batch, both.peer), labels=labels).loss
 
 
 def _sentence_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     batch = ragged(both.family)
     scores = ours(both.checkpoint, both.head, batch)
     labels = torch.randint(0, scores.shape[1], scores.shape[:1], generator=generator)
-    return F.cross_entropy(scores, labels), both.peer(**inputs(batch), labels=labels).loss
+    return F.cross_entropy(scores, labels), both.peer(**inputs(batch, both.peer), labels=labels).loss
 
 
 def _span_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -107,7 +107,7 @@ def _span_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, Tensor
     scores: Tensor = both.checkpoint.model.heads["span"](both.checkpoint.model(batch))
     starts, ends = torch.randint(0, 9, (2, 3), generator=generator)
     loss = (F.cross_entropy(scores[..., 0], starts) + F.cross_entropy(scores[..., 1], ends)) / 2
-    return loss, both.peer(**inputs(batch), start_positions=starts, end_positions=ends).loss
+    return loss, both.peer(**inputs(batch, both.peer), start_positions=starts, end_positions=ends).loss
 
 
 def _next_token_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -116,7 +116,7 @@ def _next_token_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, 
     foretelling = real & F.pad(real[:, 1:], (0, 1))
     scores = both.checkpoint.model.heads["lm"](encoded.at(foretelling))
     loss = F.cross_entropy(scores, batch.input_ids[:, 1:][foretelling[:, :-1]])
-    return loss, both.peer(**inputs(batch), labels=batch.input_ids.masked_fill(~real, -100)).loss
+    return loss, both.peer(**inputs(batch, both.peer), labels=batch.input_ids.masked_fill(~real, -100)).loss
 
 
 LOSSES: dict[str, Callable[[Pair, torch.Generator], tuple[Tensor, Tensor]]] = {
@@ -178,7 +178,7 @@ def test_every_layers_states_and_attention_are_equal(tmp_path: Path):
     batch = ragged("bert")
     real = batch.attention_mask.bool()
     with torch.no_grad():
-        expected = both.peer(**inputs(batch), output_hidden_states=True, output_attentions=True)
+        expected = both.peer(**inputs(batch, both.peer), output_hidden_states=True, output_attentions=True)
         trace = both.checkpoint.model.backbone.trace(batch)
     for layer, (state, wanted) in enumerate(zip(trace.states, expected.hidden_states, strict=True)):
         assert_close(state[real], wanted[real], f"states of layer {layer}")

@@ -1,17 +1,20 @@
 """Everything that is registered conforms; being registered brings these tests along."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import transformers
 
+from bertsmith.core.registry import Registry
 from bertsmith.core.types import Example
 from bertsmith.models import families
 from bertsmith.objectives import objectives
 from bertsmith.tasks import tasks
 from bertsmith.testing import Peer, check_family, check_objective, check_task, check_tuning
-from bertsmith.testing.tiny import SIZES, ragged, randomise, tiny_family, tiny_tokenizer
+from bertsmith.testing.tiny import ragged, randomise, tiny_family, tiny_tokenizer
 from bertsmith.tuning import tunings
 
 EXAMPLES: dict[str, list[Example]] = {}
@@ -21,32 +24,35 @@ EXAMPLES: dict[str, list[Example]] = {}
 @pytest.fixture(params=list(families))
 def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
     """The same family in `transformers`, found by its model_type."""
-    config = transformers.AutoConfig.for_model(request.param, **SIZES)
+    kind = families[request.param]
+    family = tiny_family(kind)
+    config = transformers.AutoConfig.for_model(request.param, **dataclasses.asdict(family))
     model = transformers.AutoModel.from_config(config).eval()
     randomise(model)
     model.save_pretrained(tmp_path)
-    family = tiny_family(
-        families[request.param], {key: value for key, value in config.to_dict().items() if key in families[request.param].__dataclass_fields__}
-    )
     tiny_tokenizer(family, ()).save(tmp_path)
     batch = ragged(family)
     with torch.no_grad():
-        output = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, token_type_ids=batch.token_type_ids)
-    return Peer(tmp_path, batch, output.last_hidden_state, {"pooler": output.pooler_output})
+        segments = {} if "type_vocab_size" not in kind.__dataclass_fields__ else {"token_type_ids": batch.token_type_ids}
+        output = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, **segments)
+    return Peer(tmp_path, batch, output.last_hidden_state, {"pooler": output.pooler_output} if "pooler" in kind.heads else {})
 
 
 def test_families(peer: Peer):
     check_family(transformers.AutoConfig.from_pretrained(peer.folder).model_type, peers=[peer])
 
 
-@pytest.mark.parametrize("family", list(families))
-@pytest.mark.parametrize("name", list(objectives))
+def with_heads_for(kinds: Registry[type[Any]]) -> list[tuple[str, str]]:
+    """Every pair of what is registered and a family that has the heads it asks for."""
+    return [(name, family) for name in kinds for family in families if set(kinds[name]().heads()) <= set(families[family].heads)]
+
+
+@pytest.mark.parametrize(("name", "family"), with_heads_for(objectives))
 def test_objectives(name: str, family: str):
     check_objective(name, examples=EXAMPLES.get(name), family=family)
 
 
-@pytest.mark.parametrize("family", list(families))
-@pytest.mark.parametrize("name", list(tasks))
+@pytest.mark.parametrize(("name", "family"), with_heads_for(tasks))
 def test_tasks(name: str, family: str):
     check_task(name, examples=EXAMPLES.get(name), family=family)
 

@@ -99,7 +99,7 @@ class WeightTable:
         return folded
 
     def _turned(self, name: str, weight: Tensor) -> Tensor:
-        sideways = weight.ndim == 2 and any(_pattern(template).fullmatch(name) for template in self.transposed)  # noqa: PLR2004 (a matrix)
+        sideways = weight.ndim == 2 and any(_pattern(template).fullmatch(name) for template in self.transposed)
         return weight.t().contiguous() if sideways else weight
 
     def whole(self, name: str) -> str:

@@ -14,6 +14,7 @@ from bertsmith.core.types import Example
 from bertsmith.inspecting.masks import Draw, Unit, draws_of
 from bertsmith.inspecting.tokens import Tokens, tokens_of
 from bertsmith.inspecting.vectors import Contributions, contributions_of
+from bertsmith.layers.attention import SelfAttention
 from bertsmith.layers.encoder import Trace
 from bertsmith.models.loading import Checkpoint
 from bertsmith.tasks.base import Prediction, Task
@@ -133,11 +134,11 @@ def inspect(
 
 def facts_of(checkpoint: Checkpoint) -> dict[str, Any]:
     """What a model is."""
-    family = checkpoint.model.family
+    family, backbone = checkpoint.model.family, checkpoint.model.backbone
     return {
         "family": family.model_type,
-        "num_layers": family.num_hidden_layers,
-        "num_heads": getattr(family, "num_attention_heads", None),
+        "num_layers": backbone.layers,
+        "num_heads": next(part.heads for part in backbone.modules() if isinstance(part, SelfAttention)),
         "hidden_size": family.hidden_size,
         "vocabulary_size": checkpoint.tokenizer.vocabulary_size,
         "max_length": family.max_length,

@@ -68,8 +68,8 @@ class Embeddings(nn.Module):
     """Token, position and segment embeddings, added, normalised, dropped out; and widened where they are narrower than the blocks.
 
     Args:
-        vocabulary: Number of token ids; or the token embedding itself, where it is another's (a decoder that shares its encoder's). It is not registered
-            here a second time.
+        vocabulary: Number of token ids; or the token embedding itself, where it is another's (a decoder that shares its encoder's); it is not
+            registered here a second time.
         hidden: Width of the states.
         max_positions: Number of position ids; where there is no table of positions, tokens of the longest sequence.
         dropout: Share of values set to zero while training, 0-1.
@@ -84,7 +84,7 @@ class Embeddings(nn.Module):
         widened_to: Width of the blocks' states, where a linear layer leads there from `hidden` (factorised embeddings: ALBERT, small ELECTRA).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (every family differs in one or two of these)
         self,
         *,
         vocabulary: int | nn.Embedding,

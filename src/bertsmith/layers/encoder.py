@@ -20,7 +20,7 @@ Applied = TypeVar("Applied")
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, each added to its input; normalised after the addition (as in the original Transformer and BERT) or before the layer.
+    """Attention and feed-forward, each added to its input; normalised after the addition (the original Transformer, BERT) or before the layer.
 
     Args:
         attention: The attention of this block.

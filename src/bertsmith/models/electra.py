@@ -1,7 +1,7 @@
 """ELECTRA: BERT's blocks over embeddings that may be narrower, trained to find replaced tokens.
 
-A folder holds either of two networks under one `model_type`: the discriminator, which one fine-tunes, or the generator, a small masked-language model.
-Which it is, its heads tell. HFL's `chinese-electra-*` are such folders, with BERT's vocabulary.
+A folder holds either of two networks under one `model_type`: the discriminator, which one fine-tunes, or the generator, a small masked-language
+model. Which it is, its heads tell. HFL's `chinese-electra-*` are such folders, with BERT's vocabulary.
 
 Reference: Clark et al. 2020; `google-research/electra`; weight names of `transformers` `ElectraForPreTraining`, `ElectraForMaskedLM`.
 """

@@ -35,9 +35,9 @@ DESCRIPTIVE = frozenset(
     "max_length min_length model_type num_labels output_attentions output_hidden_states output_past output_scores pad_token_id pooler_fc_size "
     "pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type prefix problem_type return_dict sep_token_id cls_token_id "
     "task_specific_params tokenizer_class torch_dtype torchscript transformers_version use_cache vocab_type _attn_implementation_autoset "
-    "use_return_dict summary_activation summary_last_dropout summary_type summary_use_proj license num_beams num_beam_groups temperature top_k top_p "
-    "typical_p repetition_penalty length_penalty mask_token_id unk_token_id "
-    "diversity_penalty num_return_sequences padding tf_legacy_loss truncation use_bfloat16 xla_device".split()
+    "use_return_dict summary_activation summary_first_dropout summary_last_dropout summary_proj_to_labels summary_type summary_use_proj n_ctx "
+    "license num_beams num_beam_groups temperature top_k top_p typical_p repetition_penalty length_penalty diversity_penalty num_return_sequences "
+    "padding tf_legacy_loss truncation use_bfloat16 xla_device mask_token_id unk_token_id".split()
 )
 """Keys of a `config.json` that change nothing of what an encoder computes."""
 

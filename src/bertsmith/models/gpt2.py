@@ -46,6 +46,7 @@ class Gpt2(Family):
     embd_pdrop: float = 0.1
     attn_pdrop: float = 0.1
     layer_norm_epsilon: float = 1e-5
+    classifier_dropout: float = 0.1
     pad_token_id: int = 50256
 
     model_type: ClassVar = "gpt2"
@@ -58,9 +59,6 @@ class Gpt2(Family):
         "is_encoder_decoder": (False,),
         "tie_word_embeddings": (True,),
     }
-    unused: ClassVar = frozenset(
-        {"summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout", "n_ctx"}
-    )
     weights: ClassVar = WeightTable(
         {
             "embeddings.token.{}": "transformer.wte.{}",
@@ -121,7 +119,7 @@ def _classifier(family: Gpt2, _: Encoder, labels: int) -> nn.Module:
 
 
 def _tagger(family: Gpt2, _: Encoder, labels: int) -> nn.Module:
-    return TokenClassifier(family.n_embd, labels, 0.1)  # what `transformers` has for published models, whose files name no other rate
+    return TokenClassifier(family.n_embd, labels, family.classifier_dropout)
 
 
 def _span(family: Gpt2, _: Encoder, __: int) -> nn.Module:

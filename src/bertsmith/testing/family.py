@@ -123,8 +123,8 @@ def _check_saving(tiny: Family, heads: Mapping[str, int]) -> None:
     expect_same_weights(again.model, model, f"{_of(tiny, heads)}, saved and opened")
     with torch.no_grad():
         expect(torch.equal(again.model(batch).states, model(batch).states), f"{_of(tiny, heads)}: saved and opened, it computes something else")
-    saved, held = (sum(weight.numel() for weight in weights.values()) for weights in (published_weights(model), model.state_dict()))
-    expect(saved == held, f"{_of(tiny, heads)}: of {held} numbers {saved} are saved")
+    stored, held = (sum(weight.numel() for weight in weights.values()) for weights in (published_weights(model), model.state_dict()))
+    expect(stored == held, f"{_of(tiny, heads)}: {held} numbers are held and {stored} saved")
 
 
 def _check_fresh_weights(tiny: Family, heads: Mapping[str, int]) -> None:
@@ -168,8 +168,7 @@ def _check_layouts(tiny: Family) -> None:
             states = model.backbone.embeddings(batch, layout)
             for block in model.backbone.stack(list(model.backbone.blocks)):
                 states = block(states, layout)
-            states = model.backbone.final_norm(states)
-            expect_close(Encoded(states, layout).at(real), expected, f"{_of(tiny, {})}: states with one_group={one_group}")
+            expect_close(Encoded(model.backbone.final_norm(states), layout).at(real), expected, f"{_of(tiny, {})}: states with one_group={one_group}")
         alone = torch.cat([model(_row(batch, row)).states for row in range(len(real))])
         expect_close(expected, alone, f"{_of(tiny, {})}: states of a batch and of its sequences alone")
 

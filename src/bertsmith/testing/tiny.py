@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bertsmith.checkpoint.folder import write_json
 from bertsmith.core.types import Batch, Example
+from bertsmith.layers.heads import NextTokenHead, VocabularyHead
 from bertsmith.models.family import Family, Head, Model
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -24,8 +25,12 @@ SIZES = {
     "num_hidden_layers": 2,
     "num_attention_heads": 3,
     "intermediate_size": 36,
-    "max_position_embeddings": 64,
+    "n_embd": 24,
+    "n_layer": 2,
+    "n_head": 3,
 }
+"""Sizes of a tiny model, under every name that a family has for them."""
+POSITIONS = ("max_position_embeddings", "n_positions")
 LABELS = 3
 LENGTHS = (7, 3, 12, 12, 1)
 TEXTS = (
@@ -38,10 +43,19 @@ TEXTS = (
 )
 
 
-def tiny_family(kind: type[Family], changes: Mapping[str, Any] | None = None) -> Family:
-    """A small configuration of a family: the sizes that it has a field for, and `changes`."""
+def tiny_family(kind: type[Family], changes: Mapping[str, Any] | None = None, *, longest: int = 64) -> Family:
+    """A small configuration of a family: the sizes that it has a field for, every dropout at 0.1, and `changes`.
+
+    Args:
+        kind: The family.
+        changes: Keys of `config.json`.
+        longest: Number of positions.
+    """
     fields = {field.name for field in dataclasses.fields(kind)}
-    return kind.from_config({**{name: size for name, size in SIZES.items() if name in fields}, **(changes or {})}, "the tiny configuration")
+    sizes = {**SIZES, **dict.fromkeys(POSITIONS, longest)}
+    values = {name: size for name, size in sizes.items() if name in fields} | dict.fromkeys(_dropouts(kind), 0.1)
+    values["pad_token_id"] = min(kind.pad_token_id, SIZES["vocab_size"] - 1)
+    return kind.from_config({**values, **(changes or {})}, "the tiny configuration")
 
 
 def label_counts(heads: Mapping[str, Head]) -> dict[str, int]:
@@ -70,8 +84,11 @@ def tiny_model(family: Family, heads: Mapping[str, int], seed: int = 0) -> Model
 
 def without_dropout(family: Family) -> Family:
     """The same configuration with every dropout at 0."""
-    rates = {field.name: 0.0 for field in dataclasses.fields(family) if "dropout" in field.name}
-    return dataclasses.replace(family, **rates)
+    return dataclasses.replace(family, **dict.fromkeys(_dropouts(type(family)), 0.0))
+
+
+def _dropouts(kind: type[Family]) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind) if "drop" in field.name]
 
 
 def tiny_tokenizer(family: Family, texts: Iterable[str] = TEXTS) -> Tokenizer:
@@ -132,7 +149,7 @@ def scattered(batch: Batch, family: Family, gaps: int = 5, seed: int = 2) -> Bat
 def scores_of(model: Model, name: str, batch: Batch) -> Tensor:
     """What a head says about every sequence or every real token of a batch."""
     encoded, real = model(batch), batch.attention_mask.bool()
-    if name == "mlm":
+    if isinstance(model.heads[name], VocabularyHead | NextTokenHead):
         return model.heads[name](encoded.at(real))
     scores: Tensor = model.heads[name](encoded)
     return scores[real] if scores.shape[:2] == real.shape and scores.ndim > 2 else scores

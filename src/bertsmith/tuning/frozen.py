@@ -41,5 +41,6 @@ class Frozen(Tuning):
         if self.layers > len(blocks):
             raise ValueError(f"layers is {self.layers}, and the model has {len(blocks)} blocks")
         frozen = len(blocks) if self.layers == -1 else self.layers
-        for part in (model.backbone.embeddings, *blocks[:frozen]):
+        last = [model.backbone.final_norm] if frozen == len(blocks) else []
+        for part in (model.backbone.embeddings, *blocks[:frozen], *last):
             part.requires_grad_(False)
