@@ -1,7 +1,7 @@
 """Rotary positions: queries and keys are turned, the further the later they stand, so that their product tells how far apart they are.
 
-Nothing is learned, and nothing is added to the states. Column `i` of the first half of a head and column `i` of the second are a point in a plane that
-is turned by `place / theta ** (2 i / size)`; so do GPT-NeoX and `transformers`. The paper pairs neighbouring columns instead.
+Nothing is learned, and nothing is added to the states. Column `i` of the first half of a head and column `i` of the second are a point in a plane, turned
+by `place / theta ** (2 i / size)`; so do GPT-NeoX and `transformers`. The paper pairs neighbouring columns instead.
 
 Reference: Su et al. 2021, "RoFormer", section 3.2.2.
 """
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-Waves = tuple[Float[Tensor, "*places 1 half"], Float[Tensor, "*places 1 half"]]
+Waves = tuple[Float[Tensor, "... 1 half"], Float[Tensor, "... 1 half"]]
 """Cosines and sines of the angles of some places, the same for every head."""
 
 

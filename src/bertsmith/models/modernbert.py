@@ -1,4 +1,4 @@
-"""ModernBERT: an encoder for long texts, with rotary positions, and gated networks between layers that see the whole text and layers that look nearby.
+"""ModernBERT: an encoder for long texts: rotary positions, gated networks, and layers that see the whole text among many that look nearby.
 
 mmBERT, the encoders of Ettin, gte-modernbert and others are such folders. Published ones say that every n-th layer sees the whole, and name one theta
 for these layers and one for the others; `transformers` 5 lists every layer. Both are read. The published keys are written, for all releases of
@@ -80,7 +80,7 @@ class ModernBert(Family):
     }
     unused: ClassVar = frozenset(
         "deterministic_flash_attn initializer_cutoff_factor layer_norm_eps position_embedding_type reference_compile repad_logits_with_grad "
-        "sparse_prediction sparse_pred_ignore_index".split()
+        "sparse_prediction sparse_pred_ignore_index layer_types rope_parameters".split()  # of the last two see `from_config`
     )
     weights: ClassVar = WeightTable(
         {
