@@ -3,7 +3,7 @@
 Most of the time goes into matrix products, and little can be done about those. What can be done is to lose nothing around them:
 
 - query, key and value come out of one product, of three times the width;
-- rotation, activation and the residual additions overwrite their input, and the widest results of all blocks share one piece of memory. Fresh memory is
+- rotation, activation and residual additions overwrite their input, and the widest results of all blocks share one piece of memory. Fresh memory is
   expensive: the operating system hands it out page by page, zeroed, which costs as much as a fifth of the products;
 - sequences are attended to in groups of exactly equal length: no mask, and nothing is gathered or scattered. Batches that are cut from sorted
   sequences have few different lengths;
@@ -216,7 +216,7 @@ def _norm(norm: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
 
 
 def _turned(states: Tensor, waves: Waves) -> Tensor:
-    """As `layers.rotary.turned`, in place where that is float32: a fifth of the time."""
+    """As `layers.rotary.turned`, in place where that is float32, in a fifth of the time."""
     turned, (cosines, sines) = states.float(), waves
     first, second = turned.chunk(2, dim=-1)
     before = first.clone()
