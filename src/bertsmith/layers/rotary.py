@@ -1,6 +1,6 @@
 """Rotary positions: queries and keys are turned, the further the later they stand, so that their product tells how far apart they are.
 
-Nothing is learned, and nothing is added to the states. Column `i` of the first half of a head and column `i` of the second are a point in a plane, and
+Nothing is learned, and nothing is added to the states. Column `i` of the first half of a head and column `i` of the second are a point in a plane,
 turned by `place / theta ** (2 i / size)`. So do GPT-NeoX and `transformers`; the paper pairs neighbouring columns.
 
 Reference: Su et al. 2021, "RoFormer", section 3.2.2.
