@@ -1,6 +1,7 @@
 """Names of weights, both ways."""
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,3 +69,30 @@ def test_a_bare_encoders_names_get_its_own_in_front_and_heads_do_not():
         **{name: name for name in names[2:]},
     }
     assert with_base_prefix(["bert.a", "cls.b", "odd"], "bert") == {"bert.a": "bert.a", "cls.b": "cls.b", "odd": "odd"}
+
+
+class TestStoredForms:
+    TABLE = WeightTable(
+        {"q": "h.{}.qkv.q"},
+        joined={"h.{}.qkv.{}": tuple(f"h.{{}}.qkv.{part}.{{}}" for part in "qkv")},
+        transposed=("h.{}.qkv.weight", "h.{}.out.weight"),
+    )
+
+    def test_there_and_back(self):
+        stored = {
+            "h.0.qkv.weight": torch.arange(12.0).view(2, 6),
+            "h.0.qkv.bias": torch.arange(6.0),
+            "h.0.out.weight": torch.arange(6.0).view(2, 3),
+            "other": torch.ones(3),
+        }
+        upright = self.TABLE.unfold(stored)
+        assert torch.equal(upright["h.0.qkv.k.weight"], torch.tensor([[2.0, 8.0], [3.0, 9.0]]))
+        assert torch.equal(upright["h.0.qkv.v.bias"], torch.tensor([4.0, 5.0]))
+        assert upright["h.0.out.weight"].shape == (3, 2)
+        again = self.TABLE.fold(upright)
+        assert list(again) == list(stored)
+        assert all(torch.equal(again[name], weight) for name, weight in stored.items())
+
+    def test_ignored_names_are_templates(self):
+        assert WeightTable({}, ignored=("h.{}.attn.bias",)).ignores("h.11.attn.bias")
+        assert not WeightTable({}, ignored=("h.{}.attn.bias",)).ignores("h.11.attn.weight")

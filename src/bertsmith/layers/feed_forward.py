@@ -31,8 +31,8 @@ class FeedForward(nn.Module):
         self.activation_name = activation
         self.activation = ACTIVATIONS[activation]
 
-    def forward(self, states: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens hidden"]:
-        """Packed states in, packed states out; no residual."""
+    def forward(self, states: Float[Tensor, "*places hidden"]) -> Float[Tensor, "*places hidden"]:
+        """States of any number of tokens in, as many out; no residual."""
         inner = self.widen(states)
         if self.gated:
             activated, gate = inner.chunk(2, dim=-1)
