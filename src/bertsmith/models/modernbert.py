@@ -40,7 +40,7 @@ class ModernBert(Family):
 
     Example:
         >>> ModernBert(num_hidden_layers=2, hidden_size=128, num_attention_heads=2, intermediate_size=192).build_model({}).num_parameters
-        6726016
+        6726272
     """
 
     vocab_size: int = 50368
