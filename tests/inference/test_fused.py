@@ -14,6 +14,8 @@ from bertsmith.core.types import Batch
 from bertsmith.inference.fused import FusedEncoder, obstacle
 from bertsmith.layers.encoder import Encoder
 from bertsmith.models.bert import Bert
+from bertsmith.models.gpt2 import Gpt2
+from bertsmith.models.modernbert import ModernBert
 from bertsmith.models.roberta import Roberta
 from bertsmith.tuning.lora import Lora
 
@@ -22,7 +24,8 @@ TINY = {"vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2, "num_attent
 
 def encoder(family=Bert, **changes):
     """Random weights, far from the symmetric ones that training starts from."""
-    model = family(**{**TINY, **changes}).build_model({})
+    sizes = {name: size for name, size in TINY.items() if name in family.__dataclass_fields__}
+    model = family(**{**sizes, **changes}).build_model({})
     model.reinitialise(torch.Generator().manual_seed(1))
     generator = torch.Generator().manual_seed(2)
     for parameter in model.parameters():
@@ -58,6 +61,23 @@ def test_every_activation(activation):
 def test_roberta():
     ordinary = encoder(Roberta, type_vocab_size=2)
     assert difference(ordinary, FusedEncoder(ordinary), batch(3, 7, 7, pad=1)) < 1e-5
+
+
+@pytest.mark.parametrize("tokens", [0, math.inf])
+@pytest.mark.parametrize("bias", [False, True])
+def test_modernbert(bias, tokens):
+    biases = dict.fromkeys(("norm_bias", "attention_bias", "mlp_bias"), bias)
+    ordinary = encoder(ModernBert, num_hidden_layers=4, local_attention=6, max_position_embeddings=90, **biases)
+    fused, inputs = FusedEncoder(ordinary, onednn_tokens=tokens), batch(90, 3, 7, 90, 1)
+    assert obstacle(ordinary) is None
+    assert difference(ordinary, fused, inputs) < 1e-5
+    with torch.inference_mode():
+        assert torch.allclose(fused.for_first_token()(inputs).first(), ordinary(inputs).first(), atol=1e-5)
+
+
+def test_gpt2():
+    ordinary = encoder(Gpt2, n_embd=24, n_layer=2, n_head=3, n_positions=40)
+    assert difference(ordinary, FusedEncoder(ordinary), batch(3, 7, 7, 20)) < 1e-5
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch is built without oneDNN")

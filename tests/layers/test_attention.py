@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bertsmith.layers.attention import SelfAttention, attend
+from bertsmith.layers.attention import SelfAttention, Sight, attend, weighted
 from bertsmith.layers.layout import Layout
 
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 0, 1]])
@@ -65,3 +65,40 @@ def test_probabilities_are_those_that_are_computed_with():
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="hidden size 10 is not a multiple of the 3 attention heads"):
         SelfAttention(10, 3, 0.0)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 1e-9])
+@pytest.mark.parametrize("one_group", [True, False])
+def test_near_sight_in_pieces_is_near_sight(one_group: bool, dropout: float, monkeypatch: pytest.MonkeyPatch):
+    layout = Layout.of((torch.arange(40) < torch.tensor([40, 1, 38, 17, 40])[:, None]).long(), one_group=one_group)
+    generator = torch.Generator().manual_seed(6)
+    query, key, value = (torch.randn(136, 2, 4, generator=generator).requires_grad_() for _ in range(3))
+    results: list[Tensor] = []
+    for far in (100, 2):  # with a mask, and in pieces from 6 tokens on
+        monkeypatch.setattr("bertsmith.layers.attention.FAR", far)
+        seen = attend(query, key, value, layout, dropout, Sight(window=3))
+        results += [seen, *torch.autograd.grad(seen.square().sum(), (query, key, value))]
+    for expected, found in zip(results[:4], results[4:], strict=True):
+        torch.testing.assert_close(found, expected)
+    whole = attend(query, key, value, layout)
+    assert not torch.allclose(results[0], whole, atol=1e-2)
+
+
+def test_near_sight_of_a_long_text_takes_memory_that_grows_with_its_length(monkeypatch: pytest.MonkeyPatch):
+    sizes: list[int] = []
+
+    def measured(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float = 0.0) -> Tensor:
+        assert mask is not None
+        sizes.append(mask.numel())
+        return weighted(query, key, value, mask, dropout)
+
+    monkeypatch.setattr("bertsmith.layers.attention.weighted", measured)
+    for length in (400, 800, 1600):
+        query = torch.zeros(length, 1, 4)
+        attend(query, query, query, Layout.of(torch.ones(1, length, dtype=torch.long)), sight=Sight(window=8))
+    assert sizes == [24 * length for length in (400, 800, 1600)]
+
+
+def test_where_everything_is_near_there_is_no_mask():
+    assert Sight(window=8).mask(9, torch.device("cpu")) is None
+    assert Sight(window=8).mask(10, torch.device("cpu")) is not None

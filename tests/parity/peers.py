@@ -64,11 +64,16 @@ FAMILIES = {
     ),
     "splinter": Kind("Splinter", ("encoder", "span"), segments=True, tiny={"question_token_id": QUESTION}, pooler=False),
     "distilbert": Kind("DistilBert", tiny={"hidden_dim": 40, "dropout": 0.0, "attention_dropout": 0.0}, pooler=False),
+    "modernbert": Kind(
+        "ModernBert",
+        tiny={"num_hidden_layers": 3, "local_attention": 5, "cls_token_id": 2, "bos_token_id": 2, "sep_token_id": 3, "eos_token_id": 3},
+        pooler=False,
+    ),
 }
 FAMILIES_AND_HEADS = [(family, head) for family, kind in FAMILIES.items() for head in kind.heads]
-OLD_FAMILIES_AND_HEADS = [(family, head) for family, head in FAMILIES_AND_HEADS if family not in {"gpt2", "distilbert"}]
+OLD_FAMILIES_AND_HEADS = [(family, head) for family, head in FAMILIES_AND_HEADS if family not in {"gpt2", "distilbert", "modernbert"}]
 """Those with norms that the first releases named otherwise."""
-WITHOUT_SEGMENTS = {"gpt2", "distilbert"}
+WITHOUT_SEGMENTS = {"gpt2", "distilbert", "modernbert"}
 SENTENCE_HEADS = {"nsp", "classification"}
 VOCABULARY_HEADS = {"mlm", "lm"}
 LABELS = 3

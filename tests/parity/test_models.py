@@ -25,8 +25,6 @@ from tests.parity.peers import (
     theirs,
 )
 
-WEIGHTS_OF_A_BLOCK = 16
-
 
 @pytest.fixture(scope="module", params=FAMILIES_AND_HEADS, ids="-".join)
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
@@ -60,6 +58,8 @@ def _at_first_token(peer: Any, batch: Batch) -> Tensor:
     first = states[torch.arange(len(states)), batch.attention_mask.argmax(1)][:, None]
     if hasattr(peer, "pre_classifier"):
         return peer.classifier(peer.pre_classifier(first[:, 0]).relu())
+    if hasattr(peer, "head"):
+        return peer.classifier(peer.head(first[:, 0]))
     if hasattr(peer, "albert"):
         return peer.classifier(peer.albert.pooler_activation(peer.albert.pooler(first[:, 0])))
     if hasattr(peer, "cls"):
@@ -81,8 +81,7 @@ def test_losses_and_the_gradients_of_all_weights_are_equal(both: Pair):
     assert_close(loss, expected, "loss")
     loss.backward()
     expected.backward()
-    blocks = both.checkpoint.model.backbone.blocks
-    assert assert_gradients_equal(both) >= WEIGHTS_OF_A_BLOCK * len(blocks) + 4
+    assert assert_gradients_equal(both) >= len(list(both.checkpoint.model.backbone.parameters()))
 
 
 def _encoder_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, Tensor]:

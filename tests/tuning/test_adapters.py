@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import BertConfig, BertForSequenceClassification, RobertaConfig, RobertaForSequenceClassification
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 
 from bertsmith.core.errors import CheckpointError
 from bertsmith.core.types import Batch
@@ -22,10 +29,14 @@ SIZES = {
     "num_attention_heads": 2,
     "intermediate_size": 32,
     "num_labels": 3,
-    "type_vocab_size": 2,
     "initializer_range": 0.3,
 }
-PEERS = {"bert": (BertConfig, BertForSequenceClassification), "roberta": (RobertaConfig, RobertaForSequenceClassification)}
+SPECIAL = {f"{name}_token_id": number for number, name in enumerate(("pad", "bos", "cls", "eos", "sep"))}
+PEERS = {
+    "bert": (BertConfig, BertForSequenceClassification, {"type_vocab_size": 2}),
+    "roberta": (RobertaConfig, RobertaForSequenceClassification, {"type_vocab_size": 2}),
+    "modernbert": (ModernBertConfig, ModernBertForSequenceClassification, SPECIAL),
+}
 
 # The peers warn of one another.
 pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning"), pytest.mark.filterwarnings("ignore::UserWarning")]
@@ -33,14 +44,14 @@ pytestmark = [pytest.mark.filterwarnings("ignore::FutureWarning"), pytest.mark.f
 
 def peer(family: str):
     torch.manual_seed(0)
-    config, kind = PEERS[family]
-    return kind(config(**SIZES)).eval()
+    config, kind, more = PEERS[family]
+    return kind(config(**SIZES, **more)).eval()
 
 
 def ours(family: str, theirs) -> Model:
     model = families[family].from_config(theirs.config.to_dict()).build_model({"classification": 3})
     table = model.family.table(["classification"])
-    weights = theirs.state_dict()
+    weights = table.unfold(theirs.state_dict())
     model.load_state_dict({name: weights[table.theirs(name) or ""].clone() for name in model.state_dict()})
     return model.eval()
 
@@ -60,7 +71,7 @@ def scores(model: Model, inputs: Batch):
 
 def their_scores(model, inputs: Batch):
     with torch.no_grad():
-        return model(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask, token_type_ids=inputs.token_type_ids).logits
+        return model(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask).logits
 
 
 def shaken(model: Model) -> None:
@@ -72,16 +83,20 @@ def shaken(model: Model) -> None:
                 parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta"])
-def test_peft_opens_our_adapter_with_equal_outputs(family, tmp_path):
+@pytest.mark.parametrize("targets", [("query", "value", "widen", "output"), ("key",), ("query", "key", "value", "narrow")], ids="-".join)
+@pytest.mark.parametrize("family", PEERS)
+def test_our_adapter_opens_in_peft_and_here_with_equal_outputs(family, targets, tmp_path):
     base = peer(family)
     model = ours(family, base)
-    lora = Lora(rank=3, alpha=6.0, targets=("query", "value", "widen", "output"))
+    lora = Lora(rank=3, alpha=6.0, targets=targets)
     lora.apply(model)
     shaken(model)
     inputs = batch(model.family.pad_token_id)
     expected = scores(model, inputs)
     lora.finish(model, tmp_path, "somewhere/base")
+    again = ours(family, base)
+    merge_adapter(again, tmp_path / "adapter")
+    torch.testing.assert_close(scores(again, inputs), expected, atol=1e-5, rtol=1e-4)
     theirs = PeftModel.from_pretrained(base, str(tmp_path / "adapter")).eval()
     torch.testing.assert_close(their_scores(theirs, inputs), expected, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(scores(model, inputs), expected, atol=1e-5, rtol=1e-4)
@@ -89,14 +104,16 @@ def test_peft_opens_our_adapter_with_equal_outputs(family, tmp_path):
     assert set(published_weights(model)) == {name for name in peer(family).state_dict() if "position_ids" not in name}
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta"])
-@pytest.mark.parametrize("rslora", [False, True])
-def test_an_adapter_of_peft_is_merged_with_equal_outputs(family, rslora, tmp_path):
-    base = peer(family)
+TARGETS = {family: ["query", "key", "attention.output.dense"] for family in ("bert", "roberta")} | {"modernbert": ["Wqkv", "mlp.Wo"]}
+
+
+@pytest.mark.parametrize("family", PEERS)
+@pytest.mark.parametrize("kind", ["plain", "rslora", "patterns"])
+def test_an_adapter_of_peft_is_merged_with_equal_outputs(family, kind, tmp_path):
+    base, last = peer(family), TARGETS[family][-1]
+    changes = {"plain": {}, "rslora": {"use_rslora": True}, "patterns": {"rank_pattern": {last: 2}, "alpha_pattern": {last: 3}}}[kind]
     model = ours(family, base)
-    config = LoraConfig(
-        task_type="SEQ_CLS", r=4, lora_alpha=8, target_modules=["query", "key", "attention.output.dense"], use_rslora=rslora, init_lora_weights=False
-    )
+    config = LoraConfig(task_type="SEQ_CLS", r=4, lora_alpha=8, target_modules=TARGETS[family], init_lora_weights=False, **changes)
     theirs = get_peft_model(base, config).eval()
     theirs.save_pretrained(str(tmp_path))
     inputs = batch(model.family.pad_token_id)
@@ -116,7 +133,7 @@ def adapter(tmp_path) -> Path:
 
 def test_what_is_not_plain_lora_is_refused_with_all_reasons(adapter):
     config = json.loads((adapter / "adapter_config.json").read_text())
-    (adapter / "adapter_config.json").write_text(json.dumps({**config, "use_dora": True, "bias": "all", "rank_pattern": {"query": 4}}))
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "use_dora": True, "bias": "all", "alpha_pattern": {"qu.*": 4}}))
     with pytest.raises(CheckpointError, match="use_dora is True") as error:
         merge_adapter(ours("bert", peer("bert")), adapter)
     assert len(error.value.problems) == 3

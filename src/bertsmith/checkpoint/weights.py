@@ -85,9 +85,8 @@ class WeightTable:
     def fold(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The reverse of `unfold`."""
         folded: dict[str, Tensor] = {}
-        owners = {part: template for template, parts in self.joined.items() for part in parts}
         for name, weight in weights.items():
-            joined = _translate(name, owners.items()) or name
+            joined = self.whole(name)
             if joined not in folded:
                 parts = self.parts(joined)
                 folded[joined] = self._turned(joined, weight if parts == (name,) else torch.cat([weights[part] for part in parts]))
@@ -96,6 +95,10 @@ class WeightTable:
     def _turned(self, name: str, weight: Tensor) -> Tensor:
         sideways = weight.ndim == 2 and any(_pattern(template).fullmatch(name) for template in self.transposed)
         return weight.t().contiguous() if sideways else weight
+
+    def whole(self, name: str) -> str:
+        """What a part is stored in; most weights are stored by themselves. The reverse of `parts`."""
+        return _translate(name, ((part, template) for template, parts in self.joined.items() for part in parts)) or name
 
     def parts(self, name: str) -> tuple[str, ...]:
         """What the parts of a stored weight are called; most have one, themselves."""

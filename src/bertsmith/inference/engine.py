@@ -27,8 +27,7 @@ from bertsmith.core.precision import PRECISIONS, autocast, resolve
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.inference.fused import FusedEncoder, obstacle
 from bertsmith.inference.lanes import in_lanes
-from bertsmith.layers.heads import DenseClassifier, PooledClassifier
-from bertsmith.layers.layout import Encoded
+from bertsmith.layers.heads import POOLINGS, DenseClassifier, PooledClassifier
 from bertsmith.models.family import Model
 from bertsmith.models.loading import Checkpoint, load
 from bertsmith.objectives.base import padded_inputs
@@ -42,8 +41,6 @@ BATCH_TOKENS = 1024
 
 FIRST_TOKEN_HEADS = (PooledClassifier, DenseClassifier)
 """Heads that look at the first token's state and at no other."""
-
-POOLINGS: dict[str, Callable[[Encoded], Tensor]] = {"mean": Encoded.mean, "cls": Encoded.first}
 
 Item = TypeVar("Item")
 

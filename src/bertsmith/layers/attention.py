@@ -5,6 +5,7 @@ Reference: Vaswani et al. 2017, "Attention Is All You Need", section 3.2.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from bertsmith.layers.cache import Past
 from bertsmith.layers.layout import Encoded, Group, Layout
+from bertsmith.layers.rotary import Rotary, turned
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ def attend(
 def _attend(group: Group, query: Tensor, key: Tensor, value: Tensor, dropout: float, sight: Sight) -> Tensor:
     if group.mask is None and sight == Sight(causal=True) and not (dropout and query.device.type == "cpu"):
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+    if sight.window and not sight.causal and group.length > FAR * sight.window:
+        return _nearby(query, key, value, group.mask, sight.window, dropout)
     return weighted(query, key, value, _seen(group, sight, query.device), dropout)
 
 
@@ -80,6 +84,30 @@ def _seen(group: Group, sight: Sight, device: torch.device) -> Bool[Tensor, "cou
     if kept is None or seen is None:
         return seen[None, None] if seen is not None else None if kept is None else kept[:, None, None, :]
     return (kept[:, None, None, :] & seen) | torch.eye(group.length, dtype=torch.bool, device=device)
+
+
+FAR = 7
+"""A sequence of more windows than so many is looked at piece by piece. Measured with two threads and a window of 64: three sequences of 384
+tokens take 15 ms in pieces and 13 ms with a mask, two of 512 tokens 11 and 15, one of 2,048 tokens 18 and 196."""
+
+
+def _nearby(query: Tensor, key: Tensor, value: Tensor, kept: Tensor | None, window: int, dropout: float) -> Tensor:
+    """Attention to tokens at most `window` places away, in time and memory that grow with the length and not with its square.
+
+    Queries are cut into pieces of the window's length. Each looks at itself and at the pieces on both sides.
+    """
+    rows, heads, length, size = query.shape
+    count = -(-length // window)
+    missing = count * window - length
+    queries = F.pad(query, (0, 0, 0, missing)).view(rows, heads, count, window, size).transpose(1, 2)
+    keys, values = (F.pad(part, (0, 0, window, missing + window)).unfold(2, 3 * window, window).permute(0, 2, 1, 4, 3) for part in (key, value))
+    there = torch.ones(1, length, dtype=torch.bool, device=query.device) if kept is None else kept
+    there = F.pad(there, (window, missing + window)).unfold(1, 3 * window, window)
+    distance = torch.arange(-window, 2 * window, device=query.device) - torch.arange(window, device=query.device)[:, None]
+    seen = (there[:, :, None] & (distance.abs() <= window)) | (distance == 0)  # a place without a token looks at itself
+    mask = seen.expand(rows, -1, -1, -1).flatten(0, 1)[:, None]
+    found = weighted(queries.flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1), mask, dropout)
+    return found.unflatten(0, (rows, count)).transpose(1, 2).flatten(2, 3)[:, :, :length]
 
 
 def weighted(
@@ -114,18 +142,19 @@ class Projections(nn.Module):
         hidden: Width of the states.
         heads: Number of heads; divides `hidden`.
         dropout: Share of attention weights set to zero while training, 0-1.
+        bias: Whether the four layers have one.
     """
 
-    def __init__(self, hidden: int, heads: int, dropout: float) -> None:
+    def __init__(self, hidden: int, heads: int, dropout: float, *, bias: bool = True) -> None:
         super().__init__()
         if hidden % heads:
             raise ValueError(f"hidden size {hidden} is not a multiple of the {heads} attention heads")
         self.heads = heads
         self.dropout = dropout
-        self.query = nn.Linear(hidden, hidden)
-        self.key = nn.Linear(hidden, hidden)
-        self.value = nn.Linear(hidden, hidden)
-        self.output = nn.Linear(hidden, hidden)
+        self.query = nn.Linear(hidden, hidden, bias)
+        self.key = nn.Linear(hidden, hidden, bias)
+        self.value = nn.Linear(hidden, hidden, bias)
+        self.output = nn.Linear(hidden, hidden, bias)
 
     def _split(self, states: Float[Tensor, "*places hidden"]) -> Float[Tensor, "*places heads size"]:
         return states.unflatten(-1, (self.heads, -1))
@@ -139,15 +168,20 @@ class SelfAttention(Projections):
         heads: Number of heads; divides `hidden`.
         dropout: Share of attention weights set to zero while training, 0-1.
         sight: Which of its sequence's tokens a token looks at.
+        rotary: Turns queries and keys by their places; None where the embeddings tell places apart.
+        bias: Whether the four layers have one.
     """
 
-    def __init__(self, hidden: int, heads: int, dropout: float, sight: Sight = EVERYWHERE) -> None:
-        super().__init__(hidden, heads, dropout)
+    def __init__(
+        self, hidden: int, heads: int, dropout: float, sight: Sight = EVERYWHERE, *, rotary: Rotary | None = None, bias: bool = True
+    ) -> None:
+        super().__init__(hidden, heads, dropout, bias=bias)
         self.sight = sight
+        self.rotary = rotary
 
     def forward(self, states: Float[Tensor, "tokens hidden"], layout: Layout) -> Float[Tensor, "tokens hidden"]:
         """Packed states in, packed states out; no residual."""
-        query, key, value = self._projected(states)
+        query, key, value = self._projected(states, layout.places)
         return self.output(attend(query, key, value, layout, self.dropout if self.training else 0.0, self.sight))
 
     def step(
@@ -160,20 +194,29 @@ class SelfAttention(Projections):
             past: Keys and values of those before them; those of the new ones are added.
             mask: Which of all tokens so far each new one looks at; None for all.
         """
-        query, key, value = (part.transpose(1, 2) for part in self._projected(states))
+
+        def places() -> Tensor:  # columns, because only their distances matter
+            return torch.arange(past.filled, past.filled + states.shape[1], device=states.device)
+
+        query, key, value = (part.transpose(1, 2) for part in self._projected(states, places))
         return self.output(weighted(query, *past.extend(key, value), mask).transpose(1, 2).flatten(2))
 
     def probabilities(self, states: Float[Tensor, "tokens hidden"], layout: Layout) -> Float[Tensor, "batch heads length length"]:
         """How much every token looks at every other; rows sum to 1, padding has 0. For looking at, not for computing with."""
-        query, key, _ = (layout.pad(part.flatten(1)).unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self._projected(states))
+        projected = self._projected(states, layout.places)
+        query, key, _ = (layout.pad(part.flatten(1)).unflatten(2, (self.heads, -1)).transpose(1, 2) for part in projected)
         kept = layout.pad(torch.ones_like(states[:, :1])).squeeze(2).bool()
         seen = _seen(Group(0, layout.batch, layout.length, kept), self.sight, states.device)
         scores = (query @ key.transpose(2, 3)) / query.shape[-1] ** 0.5
         assert seen is not None, "there is a mask, so there is a result"
         return scores.masked_fill(~seen, float("-inf")).softmax(-1) * kept[:, None, :, None]
 
-    def _projected(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self._split(self.query(states)), self._split(self.key(states)), self._split(self.value(states))
+    def _projected(self, states: Tensor, places: Callable[[], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value = self._split(self.query(states)), self._split(self.key(states)), self._split(self.value(states))
+        if self.rotary is None:
+            return query, key, value
+        waves = self.rotary.waves(places(), query.shape[-1])
+        return turned(query, waves), turned(key, waves), value
 
 
 class CrossAttention(Projections):

@@ -75,6 +75,7 @@ class Embeddings(nn.Module):
         dropout: Share of values set to zero while training, 0-1.
         segments: Number of segment ids; 0 where the family knows none.
         epsilon: Of the layer norm; None where there is none.
+        norm_bias: Whether the layer norm has one.
         positions: The rule that gives position ids.
         position_table: "learned"; "sinusoidal", as computed in Vaswani et al. 2017, section 3.5, and not trained; or None, where positions are told
             apart in another way.
@@ -92,6 +93,7 @@ class Embeddings(nn.Module):
         dropout: float,
         segments: int = 0,
         epsilon: float | None = None,
+        norm_bias: bool = True,
         positions: Positions = columns,
         position_table: Literal["learned", "sinusoidal"] | None = "learned",
         reserved_positions: int = 0,
@@ -107,7 +109,7 @@ class Embeddings(nn.Module):
             self.token = nn.Embedding(vocabulary, hidden)
         self.position = _position_table(position_table, max_positions, hidden)
         self.segment = nn.Embedding(segments, hidden) if segments else None
-        self.norm = nn.Identity() if epsilon is None else nn.LayerNorm(hidden, eps=epsilon)
+        self.norm = nn.Identity() if epsilon is None else nn.LayerNorm(hidden, eps=epsilon, bias=norm_bias)
         self.dropout = nn.Dropout(dropout)
         self.positions = positions
         self.scale = scale

@@ -30,6 +30,8 @@ class Block(nn.Module):
         dropout: Share of values set to zero before each addition while training, 0-1.
         attention_dropout: The same before the first addition, where it is another.
         norm_first: What goes into a layer is normalised, and not the sum (pre-norm: GPT-2, PEGASUS).
+        norm_bias: Whether the norms have one.
+        given_normalised: What comes in is normalised already, and the norm before the attention left out (ModernBERT's first block).
     """
 
     def __init__(
@@ -42,12 +44,14 @@ class Block(nn.Module):
         dropout: float,
         attention_dropout: float | None = None,
         norm_first: bool = False,
+        norm_bias: bool = True,
+        given_normalised: bool = False,
     ) -> None:
         super().__init__()
         self.attention = attention
-        self.attention_norm = nn.LayerNorm(hidden, eps=epsilon)
+        self.attention_norm = nn.Identity() if given_normalised else nn.LayerNorm(hidden, eps=epsilon, bias=norm_bias)
         self.feed_forward = feed_forward
-        self.feed_forward_norm = nn.LayerNorm(hidden, eps=epsilon)
+        self.feed_forward_norm = nn.LayerNorm(hidden, eps=epsilon, bias=norm_bias)
         self.dropout = nn.Dropout(dropout)
         self.attention_dropout = nn.Dropout(dropout if attention_dropout is None else attention_dropout)
         self.norm_first = norm_first

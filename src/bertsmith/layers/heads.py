@@ -17,6 +17,9 @@ from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
 from bertsmith.layers.layout import Encoded
 
+POOLINGS: dict[str, Callable[[Encoded], Tensor]] = {"mean": Encoded.mean, "cls": Encoded.first}
+"""Ways from the states of a sequence's tokens to one vector."""
+
 
 class Pooler(nn.Module):
     """BERT's sentence vector: the [CLS] state through a dense layer and an activation.
@@ -191,7 +194,71 @@ def span_scores(head: nn.Module, encoded: Encoded, batch: Batch) -> Float[Tensor
     return head(encoded, head.questions(batch)) if isinstance(head, QuestionSpanHead) else head(encoded)
 
 
-class VocabularyHead(nn.Module):
+class Transform(nn.Module):
+    """Dense, activation, norm: what stands below the last layer of some heads.
+
+    Args:
+        hidden: Width of the states.
+        width: Of what comes out.
+        activation: A name of `ACTIVATIONS`.
+        epsilon: Of the layer norm.
+        dense_bias: Whether the dense layer has one.
+        norm_bias: Whether the norm has one.
+    """
+
+    def __init__(self, hidden: int, width: int, activation: str, epsilon: float, *, dense_bias: bool = True, norm_bias: bool = True) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden, width, dense_bias)
+        self.activation: Callable[[Tensor], Tensor] = ACTIVATIONS[activation]
+        self.norm = nn.LayerNorm(width, eps=epsilon, bias=norm_bias)
+
+    def transformed(self, states: Float[Tensor, "places hidden"]) -> Float[Tensor, "places width"]:
+        """Any number of states."""
+        return self.norm(self.activation(self.dense(states)))
+
+
+class TransformedClassifier(Transform):
+    """ModernBERT's heads: dense, activation, norm, dropout, linear; on one vector a sequence, or on every token.
+
+    Args:
+        hidden: Width of the states.
+        num_labels: Scores a sequence or token.
+        dropout: Share of values set to zero while training, 0-1.
+        activation: A name of `ACTIVATIONS`.
+        epsilon: Of the layer norm.
+        pooling: Which vector: "cls", the first token's state, or "mean", that of all tokens' states; None for every token's own.
+        dense_bias: Whether the dense layer has one.
+        norm_bias: Whether the norm has one.
+    """
+
+    def __init__(
+        self,
+        hidden: int,
+        num_labels: int,
+        dropout: float,
+        activation: str,
+        epsilon: float,
+        *,
+        pooling: str | None = None,
+        dense_bias: bool = True,
+        norm_bias: bool = True,
+    ) -> None:
+        super().__init__(hidden, hidden, activation, epsilon, dense_bias=dense_bias, norm_bias=norm_bias)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(hidden, num_labels)
+        self.pooling = pooling
+
+    def forward(self, encoded: Encoded) -> Float[Tensor, "*places num_labels"]:
+        """One row of scores a sequence, or a rectangle of them with zeros at padding."""
+        if self.pooling is None:
+            return encoded.layout.pad(self._scores(encoded.states))
+        return self._scores(POOLINGS[self.pooling](encoded))
+
+    def _scores(self, states: Tensor) -> Tensor:
+        return self.output(self.dropout(self.transformed(states)))
+
+
+class VocabularyHead(Transform):
     """The masked-language-model head: dense, activation, norm, then a score for every token of the vocabulary.
 
     The last step multiplies with the token embedding itself (tied weights), so the head owns a bias only. The embedding is held in a tuple, which
@@ -202,20 +269,28 @@ class VocabularyHead(nn.Module):
         activation: A name of `ACTIVATIONS`.
         epsilon: Of the layer norm.
         hidden: Width of the states, where it is another than that of the embedding (factorised embeddings).
+        dense_bias: Whether the dense layer has one.
+        norm_bias: Whether the norm has one.
     """
 
-    def __init__(self, embedding: nn.Embedding, activation: str, epsilon: float, hidden: int | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        embedding: nn.Embedding,
+        activation: str,
+        epsilon: float,
+        hidden: int | None = None,
+        *,
+        dense_bias: bool = True,
+        norm_bias: bool = True,
+    ) -> None:
         vocabulary, width = embedding.weight.shape
-        self.dense = nn.Linear(hidden or width, width)
-        self.activation: Callable[[Tensor], Tensor] = ACTIVATIONS[activation]
-        self.norm = nn.LayerNorm(width, eps=epsilon)
+        super().__init__(hidden or width, width, activation, epsilon, dense_bias=dense_bias, norm_bias=norm_bias)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
         self._embedding = (embedding,)
 
     def forward(self, states: Float[Tensor, "chosen hidden"]) -> Float[Tensor, "chosen vocabulary"]:
         """Scores over the vocabulary for chosen states; take them with `Encoded.at`."""
-        return F.linear(self.norm(self.activation(self.dense(states))), self._embedding[0].weight, self.bias)
+        return F.linear(self.transformed(states), self._embedding[0].weight, self.bias)
 
 
 class ReplacedTokenHead(nn.Module):

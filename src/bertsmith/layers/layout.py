@@ -97,7 +97,9 @@ class Layout:
             return Layout(batch, length, None, firsts, (Group(batch * length, batch, length),))
         places = kept.flatten().nonzero().squeeze(1)
         if one_group:
-            return Layout(batch, length, places, lengths.cumsum(0) - lengths, (Group(len(places), batch, length, kept),))
+            longest = max(sizes)
+            closed_up = torch.arange(longest, device=kept.device) < lengths[:, None]
+            return Layout(batch, length, places, lengths.cumsum(0) - lengths, (Group(len(places), batch, longest, closed_up),))
         order = torch.argsort(lengths, stable=True)
         rank = torch.argsort(order)
         places = places[torch.argsort(rank[places // length], stable=True)]
@@ -133,6 +135,12 @@ class Layout:
         rows = inverse[places]
         assert bool((rows >= 0).all()), "padding was chosen, and padding has no row"
         return rows
+
+    def places(self) -> Int[Tensor, " tokens"]:
+        """For every packed row, its place in its own sequence, counted from 0; padding counts for nothing."""
+        if self.tokens is None:
+            return torch.arange(self.length, device=self.firsts.device).repeat(self.batch)
+        return self.pack(self.kept().cumsum(1) - 1)
 
     def sequence_of_rows(self) -> Int[Tensor, " tokens"]:
         """For every packed row, the number of its sequence in the batch."""

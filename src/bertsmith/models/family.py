@@ -7,6 +7,7 @@ or out. What the blocks cannot do is refused: a key that would change the arithm
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ DESCRIPTIVE = frozenset(
     "task_specific_params tokenizer_class torch_dtype torchscript transformers_version use_cache vocab_type _attn_implementation_autoset "
     "use_return_dict summary_activation summary_first_dropout summary_last_dropout summary_proj_to_labels summary_type summary_use_proj n_ctx "
     "license num_beams num_beam_groups temperature top_k top_p typical_p repetition_penalty length_penalty diversity_penalty num_return_sequences "
-    "padding tf_legacy_loss truncation use_bfloat16 xla_device".split()
+    "padding tf_legacy_loss truncation use_bfloat16 xla_device mask_token_id unk_token_id".split()
 )
 """Keys of a `config.json` that change nothing of what an encoder computes."""
 
@@ -49,8 +50,8 @@ DESCRIBING = frozenset(
 )
 """Words in the names of keys whose strings only describe: `model_name`, `training_data`."""
 
-ACTIVATION_KEYS = {"hidden_act", "activation", "activation_function", "hidden_activation"}
-"""What families call the field that names their activation."""
+ACTIVATION_KEYS = {"hidden_act", "activation", "activation_function", "hidden_activation", "classifier_activation"}
+"""What families call the fields that name an activation."""
 
 TYPE_NAMES: dict[type, str] = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
@@ -158,6 +159,8 @@ class Family(ABC):
     """Classes of `transformers` that hold several heads at once, by the heads."""
     fixed: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Keys that would change the arithmetic, with the values that the blocks compute."""
+    unused: ClassVar[frozenset[str]] = frozenset()
+    """Keys of heads that are not built, and others that change nothing here, in any value."""
 
     if TYPE_CHECKING:  # a field in most families, a property in those that call it otherwise
         hidden_size: Any
@@ -228,8 +231,9 @@ class Family(ABC):
             least = 0 if name.endswith("_id") else 1
             if hint is int and value < least:
                 yield f"{name} is {value}; it must be at least {least}"
-            if (hint is float or float in get_args(hint)) and value is not None and not 0 <= value <= 1:
-                yield f"{name} is {value}; it must be between 0 and 1"
+            low, high = (1, math.inf) if name.endswith("_theta") else (0, 1)
+            if (hint is float or float in get_args(hint)) and value is not None and not low <= value <= high:
+                yield f"{name} is {value}; it must be {f'between {low} and {high}' if high < math.inf else f'at least {low}'}"
         for name in ACTIVATION_KEYS & {field.name for field in dataclasses.fields(self)}:
             if getattr(self, name) not in ACTIVATIONS:
                 yield f"{name} is {getattr(self, name)!r}; known: {', '.join(ACTIVATIONS)}"
@@ -253,7 +257,7 @@ class Family(ABC):
             if key in cls.fixed:
                 if value not in cls.fixed[key]:
                     yield f"{key} is {value!r}, which changes what the model computes; built: {', '.join(map(repr, cls.fixed[key]))}"
-            elif key not in fields and value and not isinstance(value, dict | list) and not _describes(key, value):
+            elif key not in fields | cls.unused and value and not isinstance(value, dict | list) and not _describes(key, value):
                 hint = nearest(key, fields)
                 yield (
                     f"{key} is {value!r}, and what it does to the model is not known{hint}; expected is a configuration without it: "

@@ -227,13 +227,15 @@ def _stored_heads(family: Family, weights: Mapping[str, Tensor], config: Mapping
     """Heads all of whose weights are there.
 
     A head without weights of its own is there if the architecture says so.
-    Where two heads share names (`classifier`), the architecture decides; where it does not, a head that is wholly part of another gives way to it.
+    Where two heads share names (`classifier`), the architecture decides; where it does not, a head that is wholly part of another gives way to it,
+    and of two with the same names the second to the first.
     """
     architectures = {str(name) for name in config.get("architectures") or []} - {family.base_architecture}
     names = {head: set(known.weights.rules.values()) for head, known in family.heads.items()}
     named = {head for head in family.heads if family.heads[head].architecture in architectures}
     complete = [head for head in family.heads if all(_has(weights, name) for name in names[head]) and (names[head] or head in named)]
-    beaten = {head for head in complete for other in complete if names[head] < names[other] or (other in named and names[head] & names[other])}
+    same = {head for place, head in enumerate(complete) if any(names[head] == names[other] for other in complete[:place])}
+    beaten = {head for head in complete for other in complete if names[head] < names[other] or (other in named and names[head] & names[other])} | same
     return [head for head in complete if head in named or head not in beaten]
 
 

@@ -6,6 +6,7 @@ Adapters are read and written in the format of `peft`, so that they can be excha
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertsmith.checkpoint.folder import read_file, read_json, write_json, written_whole
+from bertsmith.checkpoint.weights import WeightTable
 from bertsmith.core.errors import CheckpointError
 from bertsmith.models.family import Model
 from bertsmith.tuning.base import Tuning, tunings
@@ -130,13 +132,12 @@ def write_adapter(model: Model, lora: Lora, folder: Path, base: str) -> None:
     """
     table = model.family.table(list(model.heads))
     weights: dict[str, Tensor] = {}
-    modules: set[str] = set()
-    for name, module in model.named_modules():
-        if isinstance(module, LoraLinear):
-            path = (table.theirs(f"{name}.weight") or "").removesuffix(".weight")
-            modules.add(path.split(".layer.")[-1].partition(".")[2])
-            weights[f"{PREFIX}{path}.lora_A.weight"] = module.down
-            weights[f"{PREFIX}{path}.lora_B.weight"] = module.up
+    ranks: dict[str, int] = {}
+    for path, (down, up) in _changes(model).items():
+        ranks[re.split(r"\.\d+\.", path)[-1]] = len(down)
+        weights[f"{PREFIX}{path}.lora_A.weight"] = down
+        weights[f"{PREFIX}{path}.lora_B.weight"] = up
+    others = {module: rank for module, rank in ranks.items() if rank != lora.rank}
     heads = {table.theirs(f"heads.{name}") or "": weight for name, weight in model.heads.state_dict().items()}
     weights |= {f"{PREFIX}{name}": weight for name, weight in heads.items()}
     config = {
@@ -145,7 +146,9 @@ def write_adapter(model: Model, lora: Lora, folder: Path, base: str) -> None:
         "r": lora.rank,
         "lora_alpha": lora.alpha,
         "lora_dropout": lora.dropout,
-        "target_modules": sorted(modules),
+        "rank_pattern": others,
+        "alpha_pattern": {module: lora.alpha * rank / lora.rank for module, rank in others.items()},
+        "target_modules": sorted(ranks),
         "modules_to_save": sorted({name.removeprefix(f"{model.family.base}.").split(".")[0] for name in heads}),
         "bias": "none",
         "fan_in_fan_out": False,
@@ -155,6 +158,19 @@ def write_adapter(model: Model, lora: Lora, folder: Path, base: str) -> None:
     with written_whole(folder) as draft:
         write_json(draft / CONFIG, config)
         save_file({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, draft / WEIGHTS, metadata={"format": "pt"})
+
+
+def _changes(model: Model) -> dict[str, tuple[Tensor, Tensor]]:
+    """Published names of the changed layers, and their changes, down and up. Where several layers are one there, their changes lie side by side."""
+    table = model.family.table([])
+    changed = {table.theirs(f"{name}.weight") or "": module for name, module in model.named_modules() if isinstance(module, LoraLinear)}
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+    for name, one in changed.items():
+        parts = [changed.get(part) for part in table.parts(table.whole(name))]
+        down = torch.cat([part.down for part in parts if part is not None])
+        up = torch.block_diag(*(one.up.new_zeros(len(one.up), 0) if part is None else part.up for part in parts))
+        found[table.whole(name).removesuffix(".weight")] = down, up
+    return found
 
 
 def merge_adapter(model: Model, folder: Path) -> None:
@@ -169,7 +185,7 @@ def merge_adapter(model: Model, folder: Path) -> None:
     state = model.state_dict()
     table = model.family.table(list(model.heads))
     merged: dict[str, Tensor] = {}
-    for theirs, weight, is_change in _adapted(read_file(folder / WEIGHTS), config):
+    for theirs, weight, is_change in _adapted(read_file(folder / WEIGHTS), config, table):
         ours = table.ours(theirs)
         if ours is None or ours not in state:
             problems.append(f"{theirs} is not a weight of the model, or of a head that was loaded")
@@ -182,18 +198,26 @@ def merge_adapter(model: Model, folder: Path) -> None:
     model.load_state_dict({**state, **merged})
 
 
-def _adapted(weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> Iterator[tuple[str, Tensor, bool]]:
+def _adapted(weights: Mapping[str, Tensor], config: Mapping[str, Any], table: WeightTable) -> Iterator[tuple[str, Tensor, bool]]:
     """What an adapter holds: the name of a weight of the model, a tensor, and whether it is a change to that weight or takes its place."""
-    scale = config["lora_alpha"] / (math.sqrt(config["r"]) if config.get("use_rslora") else config["r"])
     for name, weight in weights.items():
         path = name.removeprefix(PREFIX).replace(".modules_to_save.default", "")
         if path.endswith(".lora_A.weight"):
             up = weights.get(name.replace(".lora_A.", ".lora_B."))
             if up is None:
                 raise CheckpointError(f"the adapter has {name} without its lora_B")
-            yield path.replace(".lora_A.weight", ".weight"), scale * (up @ weight), True
+            whole = path.replace(".lora_A.weight", ".weight")
+            parts = table.parts(whole)
+            change = _scale(whole.removesuffix(".weight"), len(weight), config) * (up @ weight)
+            yield from zip(parts, change.chunk(len(parts)), [True] * len(parts), strict=False)
         elif not path.endswith(".lora_B.weight"):
             yield path, weight, False
+
+
+def _scale(module: str, rank: int, config: Mapping[str, Any]) -> float:
+    alphas = [alpha for name, alpha in (config.get("alpha_pattern") or {}).items() if f".{module}".endswith(f".{name}")]
+    alpha = alphas[0] if alphas else config["lora_alpha"]
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
 def _not_plain(config: Mapping[str, Any]) -> list[str]:
@@ -202,12 +226,13 @@ def _not_plain(config: Mapping[str, Any]) -> list[str]:
         "bias": ("none", None),
         "use_dora": (False, None),
         "fan_in_fan_out": (False, None),
-        "rank_pattern": ({}, None),
-        "alpha_pattern": ({}, None),
     }
     problems = [f"{key} is {config.get(key)!r}; built: {allowed[0]!r}" for key, allowed in wanted.items() if config.get(key) not in allowed]
     numbers = [f"{key} is {config.get(key)!r}; it must be a number above 0" for key in ("r", "lora_alpha") if not _positive(config.get(key))]
-    return problems + numbers
+    wild = [
+        f"alpha_pattern has {name!r}; built: names, without wildcards" for name in config.get("alpha_pattern") or {} if re.search(r"[^\w.]", name)
+    ]
+    return problems + numbers + wild
 
 
 def _positive(value: Any) -> bool:
