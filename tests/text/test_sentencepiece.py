@@ -51,12 +51,6 @@ def test_real_models(algorithm: str, rule: str, shared_data: Path) -> None:
     assert len(others) < len(texts) / 200
 
 
-def test_a_published_model(shared_data: Path) -> None:
-    content = (shared_data / "vocab/cluecorpussmall_spm.model").read_bytes()
-    model, message = parse_sentencepiece(content, "published"), sentencepiece_model_pb2.ModelProto.FromString(content)
-    assert [tuple(piece) for piece in model.pieces] == [(piece.piece, piece.score, piece.type) for piece in message.pieces]
-
-
 def test_bytes_for_what_no_piece_can_write(shared_data: Path) -> None:
     content = folders.trained(folders.lines_of(shared_data)[0], 1000, byte_fallback=True)
     model = parse_sentencepiece(content, "bytes")

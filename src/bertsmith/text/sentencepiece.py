@@ -42,6 +42,9 @@ class Kind(IntEnum):
     BYTE = 6
 
 
+KINDS = frozenset(Kind)
+
+
 class Piece(NamedTuple):
     """One entry of the vocabulary; its score is a log probability, or in a BPE model the negative rank of its merge."""
 
@@ -141,7 +144,7 @@ def _check_pieces(pieces: tuple[Piece, ...]) -> None:
     twice = [text for text, count in counts.items() if count > 1]
     if "" in counts or twice:
         raise ValueError("a piece is empty" if "" in counts else f"the piece {twice[0]!r} stands in it twice")
-    if wrong := [piece for piece in pieces if not math.isfinite(piece.score) or piece.kind not in set(Kind)]:
+    if wrong := [piece for piece in pieces if not math.isfinite(piece.score) or piece.kind not in KINDS]:
         raise ValueError(f"the piece {wrong[0].text!r} has the score {wrong[0].score} and the kind {wrong[0].kind}")
     unknown = sum(piece.kind == Kind.UNKNOWN for piece in pieces)
     if unknown != 1:
