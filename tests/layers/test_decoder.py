@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertsmith.core.types import IGNORED, Batch
-from bertsmith.layers.cache import Cache
 from bertsmith.layers.decoder import EncoderDecoder, shifted
 from bertsmith.models.marian import Marian
 from bertsmith.testing.tiny import answered, ragged, tiny_family, tiny_model
@@ -52,18 +51,6 @@ def test_every_token_sees_all_of_its_own_source(backbone: EncoderDecoder):
     after = padded(backbone, replace(of([[5, 6, 7], [5, 6, 99]]), target=target))
     torch.testing.assert_close(before[0], after[0])
     assert not torch.isclose(before[1], after[1]).all(1).any()
-
-
-def test_rows_of_one_source_look_at_it_together_in_steps(family: Marian, backbone: EncoderDecoder):
-    """Two continuations of every source, as beams have them."""
-    batch = ragged(family)
-    ids = torch.randint(1, 90, (10, 4), generator=torch.Generator().manual_seed(4))
-    repeated = Batch(*(tensor.repeat_interleave(2, 0) for tensor in (batch.input_ids, batch.attention_mask, batch.token_type_ids)))
-    with torch.no_grad():
-        cache = Cache(len(backbone.decoder.blocks), torch.ones(10, 1, dtype=torch.bool), 3)
-        backbone.decoder.remember(backbone.encoder(batch), cache)
-        steps = torch.cat([backbone.decoder.step(column, cache) for column in ids.split(1, 1)], 1)
-    torch.testing.assert_close(steps, padded(backbone, replace(repeated, target=of(ids.tolist()))))
 
 
 def test_a_batch_without_a_target_is_its_own(family: Marian, backbone: EncoderDecoder):
