@@ -1,4 +1,4 @@
-"""What is wrong with a model's folder is one clear message through the real command line: all of it, exit status 2, no traceback, nothing run, nothing written."""
+"""What a bad model folder is answered with: one message with all of it, exit status 2, no traceback, nothing written."""
 
 import json
 import os
@@ -106,7 +106,7 @@ def weights_in_two_shards(folder: Path) -> None:
 def weights_in_no_shard(folder: Path) -> None:
     first = shard(folder)[0]
     weights = load_file(first)
-    weights.pop(sorted(weights)[0])
+    weights.pop(min(weights))
     save_file(weights, first)
 
 

@@ -1,5 +1,7 @@
 """Token by token, with a memory of what came before, a decoder computes what it computes at once."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -69,12 +71,12 @@ def test_a_decoder_that_reads_a_source_with_several_rows_a_source(norm_first: bo
     torch.manual_seed(2)
     encoder = Encoder(embeddings(), [block(norm_first=norm_first, sight=Sight())])
     decoder = Decoder(embeddings(encoder.embeddings.token), [decoder_block(norm_first=norm_first) for _ in range(2)])
-    model = EncoderDecoder(encoder, decoder)
+    model = EncoderDecoder(encoder, decoder, start_id=0, padding_id=0)
     sources, targets = sequences(5, 2, 7, left=left), torch.randint(1, VOCABULARY, (6, 4))
     beams = torch.arange(3).repeat_interleave(2)
     repeated = Batch(*(part[beams] for part in (sources.input_ids, sources.attention_mask, sources.token_type_ids)))
     with torch.no_grad():
-        expected = model(repeated, Batch(targets, torch.ones_like(targets), torch.zeros_like(targets))).padded()
+        expected = model(replace(repeated, target=Batch(targets, torch.ones_like(targets), torch.zeros_like(targets)))).padded()
         cache = Cache(2, torch.ones(6, 1, dtype=torch.bool), 3)
         decoder.remember(encoder(sources), cache)
         found = torch.cat([decoder.step(targets[:, column : column + 1], cache) for column in range(4)], dim=1)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from bertsmith.core.types import Batch
 from bertsmith.layers.heads import span_scores
 from bertsmith.models import Checkpoint, load
+from bertsmith.testing.tiny import answered
 from bertsmith.text.tokenizer import Tokenizer
 
 TOLERANCE = 1e-5
@@ -39,6 +40,8 @@ class Kind:
         segments: Whether it has segment embeddings for two segments.
         tiny: Keys of a tiny configuration beside the usual ones.
         pooler: Whether a bare encoder has a pooler.
+        targets: Whether it has a decoder that reads a target.
+        classes: What its classes are called where `CLASSES` has another name.
     """
 
     stem: str
@@ -46,8 +49,18 @@ class Kind:
     segments: bool = False
     tiny: Mapping[str, Any] = field(default_factory=dict[str, Any])
     pooler: bool = True
+    targets: bool = False
+    classes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+SEQUENCE_TO_SEQUENCE = {
+    **{f"{side}_{size}": value for side in ("encoder", "decoder") for size, value in (("layers", 2), ("attention_heads", 3), ("ffn_dim", 40))},
+    "dropout": 0.0,
+    "bos_token_id": 2,
+    "eos_token_id": 3,
+    "forced_eos_token_id": 3,
+}
+CONDITIONAL = {"lm": "ForConditionalGeneration"}
 FAMILIES = {
     "bert": Kind("Bert", ("encoder", "mlm", "nsp", "classification", "tagging", "span"), segments=True),
     "roberta": Kind("Roberta"),
@@ -69,11 +82,31 @@ FAMILIES = {
         tiny={"num_hidden_layers": 3, "local_attention": 5, "cls_token_id": 2, "bos_token_id": 2, "sep_token_id": 3, "eos_token_id": 3},
         pooler=False,
     ),
+    "bart": Kind(
+        "Bart", ("encoder", "lm"), tiny={**SEQUENCE_TO_SEQUENCE, "decoder_start_token_id": 3}, pooler=False, targets=True, classes=CONDITIONAL
+    ),
+    "pegasus": Kind(
+        "Pegasus",
+        ("encoder", "lm"),
+        tiny={**SEQUENCE_TO_SEQUENCE, "decoder_start_token_id": 0, "scale_embedding": True, "activation_function": "relu", "decoder_layers": 3},
+        pooler=False,
+        targets=True,
+        classes=CONDITIONAL,
+    ),
+    "marian": Kind(
+        "Marian",
+        ("encoder", "lm"),
+        tiny={**SEQUENCE_TO_SEQUENCE, "decoder_start_token_id": 0, "scale_embedding": True, "activation_function": "swish", "encoder_ffn_dim": 36},
+        pooler=False,
+        targets=True,
+        classes={"lm": "MTModel"},
+    ),
 }
 FAMILIES_AND_HEADS = [(family, head) for family, kind in FAMILIES.items() for head in kind.heads]
-OLD_FAMILIES_AND_HEADS = [(family, head) for family, head in FAMILIES_AND_HEADS if family not in {"gpt2", "distilbert", "modernbert"}]
+TARGETED = {family for family, kind in FAMILIES.items() if kind.targets}
+OLD_FAMILIES_AND_HEADS = [(family, head) for family, head in FAMILIES_AND_HEADS if family not in {"gpt2", "distilbert", "modernbert", *TARGETED}]
 """Those with norms that the first releases named otherwise."""
-WITHOUT_SEGMENTS = {"gpt2", "distilbert", "modernbert"}
+WITHOUT_SEGMENTS = {"gpt2", "distilbert", "modernbert", *TARGETED}
 SENTENCE_HEADS = {"nsp", "classification"}
 VOCABULARY_HEADS = {"mlm", "lm"}
 LABELS = 3
@@ -123,13 +156,18 @@ def peer_config(family: str, **changes: Any) -> Any:
     return kind(**{**known, **FAMILIES[family].tiny, **changes})
 
 
+def peer_class(family: str, head: str) -> str:
+    kind = FAMILIES[family]
+    return f"{kind.stem}{kind.classes.get(head, CLASSES[head])}"
+
+
 def peer_model(family: str, head: str, **changes: Any) -> Any:
-    """A model all of whose weights are random, norms and biases too, so that none of them can be mistaken for another."""
+    """A model all of whose weights are random, norms and biases too, so that none of them can be mistaken for another; computed positions stay."""
     changes = {"num_labels": 2, **changes} if head == "span" else changes
-    model = getattr(transformers, f"{FAMILIES[family].stem}{CLASSES[head]}")(peer_config(family, **changes))
+    model = getattr(transformers, peer_class(family, head))(peer_config(family, **changes))
     generator = torch.Generator().manual_seed(len(family) * 100 + len(head))
     with torch.no_grad():
-        for weight in model.parameters():
+        for weight in (*filter(lambda weight: weight.requires_grad, model.parameters()), *getattr(model, "final_logits_bias", ())):
             weight.normal_(0.3 if "LayerNorm" in str(type(weight)) else 0.0, 0.2, generator=generator)
     return model.eval()
 
@@ -151,8 +189,13 @@ def pair(family: str, head: str, folder: Path, **changes: Any) -> Pair:
 
 
 def ragged(family: str, side: str = "right", lengths: tuple[int, ...] = (7, 3, 12, 12, 1)) -> Batch:
-    """Sequences of unequal length with random tokens; the padding stands on one side."""
-    generator = torch.Generator().manual_seed(5)
+    """Sequences of unequal length with random tokens; the padding stands on one side. Targets have the lengths reversed."""
+    target = _ragged(family, side, lengths[::-1], seed=6) if FAMILIES[family].targets else None
+    return replace(_ragged(family, side, lengths, seed=5), target=target)
+
+
+def _ragged(family: str, side: str, lengths: tuple[int, ...], seed: int) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
     width = max(lengths)
     places = torch.arange(width).expand(len(lengths), width)
     size = torch.tensor(lengths)[:, None]
@@ -167,6 +210,8 @@ def ragged(family: str, side: str = "right", lengths: tuple[int, ...] = (7, 3, 1
 def inputs(batch: Batch, peer: Any = None) -> dict[str, Tensor]:
     """What a peer is given; GPT-2 would take segments for tokens."""
     given = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    if batch.target is not None:
+        given |= {"decoder_input_ids": batch.target.input_ids, "decoder_attention_mask": batch.target.attention_mask}
     known = peer is None or peer.config.model_type not in WITHOUT_SEGMENTS
     return {**given, "token_type_ids": batch.token_type_ids} if known else given
 
@@ -175,9 +220,9 @@ def ours(checkpoint: Checkpoint, head: str, batch: Batch, token_embeddings: Tens
     """What our head says; for the vocabulary head and the bare encoder, at every real token."""
     encoded = checkpoint.model(batch, token_embeddings)
     if head == "encoder":
-        return encoded.at(batch.attention_mask.bool())
+        return encoded.at(answered(batch))
     if head in VOCABULARY_HEADS:
-        return checkpoint.model.heads[head](encoded.at(batch.attention_mask.bool()))
+        return checkpoint.model.heads[head](encoded.at(answered(batch)))
     if head == "span":
         return span_scores(checkpoint.model.heads[head], encoded, batch)[batch.attention_mask.bool()]
     scores: Tensor = checkpoint.model.heads[head](encoded)
@@ -187,7 +232,7 @@ def ours(checkpoint: Checkpoint, head: str, batch: Batch, token_embeddings: Tens
 def theirs(peer: Any, head: str, batch: Batch, **more: Any) -> Tensor:
     """What the peer's head says, at the same places."""
     output = peer(**{**inputs(batch, peer), **more})
-    real = batch.attention_mask.bool()
+    real = answered(batch)
     if head == "encoder":
         return output.last_hidden_state[real]
     if head == "span":

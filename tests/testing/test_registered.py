@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from torch import Tensor
 
 from bertsmith.core.registry import Registry
-from bertsmith.core.types import Example
+from bertsmith.core.types import Batch, Example
 from bertsmith.models import families
+from bertsmith.models.family import Family
 from bertsmith.objectives import objectives
 from bertsmith.tasks import tasks
 from bertsmith.testing import Peer, check_family, check_objective, check_task, check_tuning
@@ -33,9 +35,16 @@ def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Peer:
     tiny_tokenizer(family, ()).save(tmp_path)
     batch = ragged(family)
     with torch.no_grad():
-        segments = {} if "type_vocab_size" not in kind.__dataclass_fields__ else {"token_type_ids": batch.token_type_ids}
-        output = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, **segments)
+        output = model(**_inputs(kind, batch))
     return Peer(tmp_path, batch, output.last_hidden_state, {"pooler": output.pooler_output} if "pooler" in kind.heads else {})
+
+
+def _inputs(kind: type[Family], batch: Batch) -> dict[str, Tensor]:
+    """What a peer of the family is given."""
+    given = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    if batch.target is not None:
+        given |= {"decoder_input_ids": batch.target.input_ids, "decoder_attention_mask": batch.target.attention_mask}
+    return {**given, "token_type_ids": batch.token_type_ids} if "type_vocab_size" in kind.__dataclass_fields__ else given
 
 
 def test_families(peer: Peer):

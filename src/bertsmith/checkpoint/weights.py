@@ -29,6 +29,7 @@ class WeightTable:
         copies: Published names of weights that are stored a second time because they are tied, and the names of what they repeat.
         joined: Templates of published weights that are several, one below the other, and the templates that stand for the parts.
         transposed: Templates of published matrices that are stored inputs before outputs.
+        optional: Published names of weights that a file may lack; they are zero then.
 
     Example:
         >>> table = WeightTable({"blocks.{}.query.{}": "bert.layer.{}.q.{}"}, ignored=("bert.position_ids",))
@@ -41,6 +42,7 @@ class WeightTable:
     copies: Mapping[str, str] = field(default_factory=dict[str, str])
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     transposed: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
     def __or__(self, other: WeightTable) -> WeightTable:
         return WeightTable(
@@ -49,6 +51,7 @@ class WeightTable:
             {**self.copies, **other.copies},
             {**self.joined, **other.joined},
             self.transposed + other.transposed,
+            self.optional + other.optional,
         )
 
     def ours(self, name: str) -> str | None:
@@ -121,7 +124,10 @@ def _translate(name: str, rules: Iterable[tuple[str, str]]) -> str | None:
 
 
 _OLD_NAMES = {"gamma": "weight", "beta": "bias", "kernel": "weight", "embeddings": "weight"}
-_HEADS_PREFIXES = ("cls.", "classifier.", "lm_head.", "qa_outputs.", "discriminator_predictions.", "generator_", "predictions.", "sop_classifier.")
+_HEADS_PREFIXES = (
+    *("cls.", "classifier.", "lm_head.", "qa_outputs.", "discriminator_predictions.", "generator_", "predictions.", "sop_classifier."),
+    *("classification_head.", "final_logits_bias"),
+)
 
 
 _WRAPPERS = ("module.", "_orig_mod.")

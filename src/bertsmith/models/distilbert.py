@@ -40,6 +40,7 @@ class DistilBert(Family):
     """
 
     vocab_size: int = 30522
+    initializer_range: float = 0.02
     max_position_embeddings: int = 512
     n_layers: int = 6
     n_heads: int = 12

@@ -44,6 +44,7 @@ class ModernBert(Family):
     """
 
     vocab_size: int = 50368
+    initializer_range: float = 0.02
     hidden_size: int = 768
     intermediate_size: int = 1152
     num_hidden_layers: int = 22

@@ -6,10 +6,12 @@ import dataclasses
 import math
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Bool
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
 
@@ -17,6 +19,7 @@ from bertsmith.checkpoint.folder import write_json
 from bertsmith.core.types import Batch, Example
 from bertsmith.layers.heads import NextTokenHead, VocabularyHead, span_scores
 from bertsmith.models.family import Family, Head, Model
+from bertsmith.models.sequence_to_sequence import SequenceToSequence
 from bertsmith.text.tokenizer import Tokenizer
 
 SIZES = {
@@ -25,6 +28,8 @@ SIZES = {
     "num_hidden_layers": 2,
     "num_attention_heads": 3,
     "intermediate_size": 36,
+    "d_model": 24,
+    **{f"{side}_{size}": number for side in ("encoder", "decoder") for size, number in (("layers", 2), ("attention_heads", 3), ("ffn_dim", 36))},
     "n_embd": 24,
     "n_layer": 2,
     "n_head": 3,
@@ -48,18 +53,19 @@ TEXTS = (
 
 
 def tiny_family(kind: type[Family], changes: Mapping[str, Any] | None = None, *, longest: int = 64) -> Family:
-    """A small configuration of a family: the sizes that it has a field for, every dropout at 0.1, and `changes`.
+    """A small configuration of a family: sizes that it has a field for, special tokens among the few that there are, every dropout at 0.1, `changes`.
 
     Args:
         kind: The family.
         changes: Keys of `config.json`.
         longest: Number of positions.
     """
-    fields = {field.name for field in dataclasses.fields(kind)}
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     sizes = {**SIZES, **dict.fromkeys(POSITIONS, longest)}
-    values = {name: size for name, size in sizes.items() if name in fields} | dict.fromkeys(_dropouts(kind), 0.1)
-    values["pad_token_id"] = min(kind.pad_token_id, SIZES["vocab_size"] - 1)
-    return kind.from_config({**values, **(changes or {})}, "the tiny configuration")
+    values = {name: size for name, size in sizes.items() if name in defaults} | dict.fromkeys(_dropouts(kind), 0.1) | dict(changes or {})
+    last = values["vocab_size"] - 1
+    special = {name: last for name, number in defaults.items() if name.endswith("_token_id") and isinstance(number, int) and number > last}
+    return kind.from_config({**special, **values}, "the tiny configuration")
 
 
 def label_counts(heads: Mapping[str, Head]) -> dict[str, int]:
@@ -68,13 +74,15 @@ def label_counts(heads: Mapping[str, Head]) -> dict[str, int]:
 
 
 def randomise(module: nn.Module, seed: int = 0) -> None:
-    """Draw every weight, norms and biases too, so that none of them can be mistaken for another or for nothing.
+    """Draw every weight, norms and biases too, so that none of them can be mistaken for another or for nothing; and what is stored beside them.
 
     Matrices keep the size of what goes through them; norms are scattered around 1, biases around 0.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for name, weight in module.named_parameters():
+        for name, weight in module.state_dict(keep_vars=True).items():
+            if not weight.is_floating_point() or (isinstance(weight, nn.Parameter) and not weight.requires_grad):
+                continue
             spread = 1 / math.sqrt(weight.shape[-1]) if weight.ndim > 1 else 0.1
             weight.normal_(1.0 if name.endswith("norm.weight") else 0.0, spread, generator=generator)
 
@@ -126,14 +134,26 @@ def texts_of(examples: Sequence[Example]) -> list[str]:
 
 
 def ragged(family: Family, lengths: Sequence[int] = LENGTHS, *, width: int | None = None, seed: int = 1) -> Batch:
-    """Random sequences of these lengths, padded on the right to `width` columns."""
+    """Random sequences of these lengths, padded on the right to `width` columns; with targets of the lengths reversed where there is a decoder."""
+    batch = _ragged(family, lengths, width or max(lengths), seed)
+    if not isinstance(family, SequenceToSequence):
+        return batch
+    return replace(batch, target=_ragged(family, lengths[::-1], width or max(lengths), seed + 1))
+
+
+def _ragged(family: Family, lengths: Sequence[int], width: int, seed: int) -> Batch:
     generator = torch.Generator().manual_seed(seed)
-    shape = (len(lengths), width or max(lengths))
-    mask = (torch.arange(shape[1]) < torch.tensor(lengths)[:, None]).long()
+    shape = (len(lengths), width)
+    mask = (torch.arange(width) < torch.tensor(lengths)[:, None]).long()
     numbers = torch.randint(0, family.vocab_size - 1, shape, generator=generator)
     input_ids = numbers + (numbers >= family.pad_token_id).long()  # anything but padding
     segments = torch.randint(0, getattr(family, "type_vocab_size", 1), shape, generator=generator)
     return Batch(input_ids * mask + family.pad_token_id * (1 - mask), mask, segments * mask)
+
+
+def answered(batch: Batch) -> Bool[Tensor, "batch length"]:
+    """The real tokens of what a model gives states for."""
+    return (batch.target or batch).attention_mask.bool()
 
 
 def scattered(batch: Batch, family: Family, gaps: int = 5, seed: int = 2) -> Batch:
@@ -147,12 +167,12 @@ def scattered(batch: Batch, family: Family, gaps: int = 5, seed: int = 2) -> Bat
     real, before = mask.bool(), batch.attention_mask.bool()
     input_ids, segments = torch.full_like(mask, family.pad_token_id), torch.zeros_like(mask)
     input_ids[real], segments[real] = batch.input_ids[before], batch.token_type_ids[before]
-    return Batch(input_ids, mask, segments)
+    return Batch(input_ids, mask, segments, target=batch.target and scattered(batch.target, family, gaps, seed + 1))
 
 
 def scores_of(model: Model, name: str, batch: Batch) -> Tensor:
     """What a head says about every sequence or every real token of a batch."""
-    encoded, real = model(batch), batch.attention_mask.bool()
+    encoded, real = model(batch), answered(batch)
     if isinstance(model.heads[name], VocabularyHead | NextTokenHead):
         return model.heads[name](encoded.at(real))
     scores = span_scores(model.heads[name], encoded, batch) if name == "span" else model.heads[name](encoded)

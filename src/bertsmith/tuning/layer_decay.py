@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
-
 from bertsmith.models.family import Model
 from bertsmith.tuning.base import ParameterGroup, Tuning, decayed_and_not, tunings
 
@@ -41,8 +39,7 @@ class LayerDecay(Tuning):
 
     def parameter_groups(self, model: Model, learning_rate: float, weight_decay: float) -> list[ParameterGroup]:
         """A pair of groups (decayed or not) for the heads, for every block and for the embeddings."""
-        top = nn.ModuleList([model.heads, model.backbone.final_norm])
-        parts = [top, *reversed(model.backbone.blocks), model.backbone.embeddings]
+        parts = [model.heads, *reversed(model.backbone.levels())]
         groups: list[ParameterGroup] = []
         for depth, part in enumerate(parts):
             groups += decayed_and_not(part.named_parameters(), learning_rate * self.decay**depth, weight_decay)

@@ -47,7 +47,7 @@ class LoraLinear(nn.Module):
         self.dropout = nn.Dropout(dropout)
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
-    def forward(self, states: Float[Tensor, "tokens inputs"]) -> Float[Tensor, "tokens outputs"]:
+    def forward(self, states: Float[Tensor, "*places inputs"]) -> Float[Tensor, "*places outputs"]:
         """The layer's output plus the change."""
         return self.linear(states) + self.scale * F.linear(F.linear(self.dropout(states), self.down), self.up)
 
@@ -116,7 +116,8 @@ class Lora(Tuning):
 
     def _targeted(self, model: Model) -> list[tuple[nn.Module, str, nn.Linear]]:
         found: list[tuple[nn.Module, str, nn.Linear]] = []
-        for parent in model.backbone.blocks.modules():
+        _, *blocks = model.backbone.levels()
+        for parent in nn.ModuleList(blocks).modules():
             found += [(parent, name, child) for name, child in parent.named_children() if name in self.targets and isinstance(child, nn.Linear)]
         return found
 
@@ -138,7 +139,7 @@ def write_adapter(model: Model, lora: Lora, folder: Path, base: str) -> None:
         weights[f"{PREFIX}{path}.lora_A.weight"] = down
         weights[f"{PREFIX}{path}.lora_B.weight"] = up
     others = {module: rank for module, rank in ranks.items() if rank != lora.rank}
-    heads = {table.theirs(f"heads.{name}") or "": weight for name, weight in model.heads.state_dict().items()}
+    heads = {table.theirs(f"heads.{name}") or "": weight for name, weight in model.heads.named_parameters()}
     weights |= {f"{PREFIX}{name}": weight for name, weight in heads.items()}
     config = {
         "peft_type": "LORA",

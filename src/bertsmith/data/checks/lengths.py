@@ -24,7 +24,10 @@ MANY_UNKNOWN = 0.01
 class CutsTokens(Protocol):
     """What is needed of a tokenizer."""
 
-    unknown_id: int
+    @property
+    def unknown_id(self) -> int:
+        """The token for what the vocabulary cannot write; -1 where there is none."""
+        ...
 
     def num_special(self, pair: bool) -> int:
         """Special tokens of a text or a pair."""
