@@ -17,8 +17,8 @@ from bertsmith.models.sequence_to_sequence import SequenceToSequence, language_m
 class Pegasus(SequenceToSequence):
     """PEGASUS (Zhang et al. 2020): pre-norm blocks over a SentencePiece vocabulary, for summaries.
 
-    Fields are the keys of `config.json`, with the defaults of `transformers`; published models (google/pegasus-*) name all of them. Targets begin with
-    the padding token, and nothing is learned of its embedding there, as in `transformers`.
+    Fields are the keys of `config.json`, with the defaults of `transformers`; published models (google/pegasus-*) name all of them. Targets begin
+    with the padding token, and nothing is learned of its embedding there, as in `transformers`.
 
     Example:
         >>> Pegasus(vocab_size=100, d_model=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2).max_length

@@ -33,8 +33,8 @@ ATTENTION = {"query": "q_proj", "key": "k_proj", "value": "v_proj", "output": "o
 class SequenceToSequence(Family):
     """The base of families with an encoder and a decoder.
 
-    Its fields are the keys that their `config.json` have in common, with the defaults of `transformers`. Ids of forced tokens, and of the one that ends
-    a target, matter to generation alone.
+    Its fields are the keys that their `config.json` have in common, with the defaults of `transformers`. Ids of forced tokens, and of the one that
+    ends a target, matter to generation alone.
     """
 
     max_position_embeddings: int = 1024

@@ -33,6 +33,7 @@ from bertsmith.testing.tiny import (
     tiny_family,
     tiny_model,
     tiny_tokenizer,
+    with_dropout,
     without_dropout,
 )
 
@@ -164,8 +165,10 @@ def _check_dropout(tiny: Family, heads: Mapping[str, int]) -> None:
         plain = tiny_model(without_dropout(tiny), heads).train()
         for a, b in zip(first, _everything(plain, names, batch), strict=True):
             expect_close(b, a, f"{_of(tiny, heads)}: training without dropout and evaluation", 1e-4)
-        if without_dropout(tiny) != tiny:
-            differs = any(not torch.equal(a, b) for a, b in zip(first, _everything(model.train(), names, batch), strict=True))
+        noisy = with_dropout(tiny, 0.5)
+        if noisy != tiny:
+            dropping = tiny_model(noisy, heads).train()
+            differs = any(not torch.equal(a, b) for a, b in zip(first, _everything(dropping, names, batch), strict=True))
             expect(differs, f"{_of(tiny, heads)}: dropout does nothing while training")
 
 

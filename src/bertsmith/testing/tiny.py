@@ -85,8 +85,12 @@ def tiny_model(family: Family, heads: Mapping[str, int], seed: int = 0) -> Model
 
 def without_dropout(family: Family) -> Family:
     """The same configuration with every dropout at 0."""
-    rates = {field.name: 0.0 for field in dataclasses.fields(family) if "drop" in field.name}
-    return dataclasses.replace(family, **rates)
+    return with_dropout(family, 0.0)
+
+
+def with_dropout(family: Family, rate: float) -> Family:
+    """The same configuration with every dropout at `rate`."""
+    return replace(family, **{field.name: rate for field in dataclasses.fields(family) if "drop" in field.name})
 
 
 def tiny_tokenizer(family: Family, texts: Iterable[str] = TEXTS) -> Tokenizer:
