@@ -157,7 +157,8 @@ SEQUENCE_TO_SEQUENCE: dict[str, tuple[dict[str, Any], float]] = {
     "facebook/bart-large": ({**BART, **BART_LARGE, "architectures": ["BartModel"]}, 406.3),
     "facebook/bart-large-cnn": (
         {
-            **{**BART, **BART_LARGE},
+            **BART,
+            **BART_LARGE,
             "_num_labels": 3,
             "architectures": ["BartForConditionalGeneration"],
             "length_penalty": 2.0,
@@ -171,7 +172,8 @@ SEQUENCE_TO_SEQUENCE: dict[str, tuple[dict[str, Any], float]] = {
     ),
     "sshleifer/distilbart-cnn-12-6": (
         {
-            **{**BART, **BART_LARGE},
+            **BART,
+            **BART_LARGE,
             "decoder_layers": 6,
             "extra_pos_embeddings": 2,
             "force_bos_token_to_be_generated": True,
