@@ -1,0 +1,53 @@
+"""From a batch to tokens, and from texts to texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from bertsmith.core.errors import RecipeError
+from bertsmith.core.types import Batch
+from bertsmith.inference.generation.beams import BeamSearch
+from bertsmith.inference.generation.options import Generation
+from bertsmith.inference.generation.running import Parts, Running
+from bertsmith.inference.generation.sampling import Sampling
+from bertsmith.inference.generation.written import Written
+from bertsmith.models.family import Model
+
+
+def generate(model: Model | Parts, batch: Batch, options: Generation | None = None, *, numbers: Sequence[int] | None = None) -> list[Written]:
+    """Let a model write.
+
+    With the options of `transformers.generate` and without drawing, the tokens are the same, row by row: what a row gives depends neither on padding nor on
+    the other rows. Where it does in `transformers`, its result for the row alone is what is meant: there, padding counts as a token in
+    `no_repeat_ngram_size`, and `forced_bos_token_id` holds for a decoder alone only after prompts of one token, here after all.
+
+    Args:
+        model: One with a head "lm", in evaluation mode; or its parts.
+        batch: Sources for an encoder-decoder, prompts for a decoder; padding may stand on either side.
+        options: How to write; greedy by default.
+        numbers: Of the rows, which draws depend on; from 0 by default.
+
+    Returns:
+        `num_return_sequences` texts for every row, best first where there are beams; those of one row side by side.
+
+    Raises:
+        RecipeError: The model cannot generate; the options or the batch do not fit it.
+    """
+    parts = model if isinstance(model, Parts) else Parts.of(model)
+    options = options or Generation()
+    _check(options, parts)
+    with torch.inference_mode():
+        running = Running(parts, batch, options)
+        way = BeamSearch(running, options) if options.beams > 1 else Sampling(running, options, numbers or range(len(batch.input_ids)))
+        return [text for texts in way.texts() for text in texts]
+
+
+def _check(options: Generation, parts: Parts) -> None:
+    vocabulary = parts.decoder.embeddings.token.num_embeddings
+    named = {name: getattr(options, name) for name in ("eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id")}
+    named |= {"suppressed": max(options.suppressed, default=None)}
+    wrong = [f"{name}: there is no token {number}" for name, number in named.items() if number is not None and number >= vocabulary]
+    if wrong:
+        raise RecipeError(f"the model has {vocabulary} tokens, numbered from 0, and the options name others", wrong)
