@@ -55,7 +55,10 @@ FAMILIES = {
     ),
     "albert": Kind("Albert", segments=True, tiny={"embedding_size": 16}),
     "gpt2": Kind(
-        "GPT2", ("encoder", "lm", "classification", "tagging", "span"), tiny={"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}, pooler=False
+        "GPT2",
+        ("encoder", "lm", "classification", "tagging", "span"),
+        tiny={"n_inner": 40, "bos_token_id": 2, "eos_token_id": 3, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0},
+        pooler=False,
     ),
 }
 FAMILIES_AND_HEADS = [(family, head) for family, kind in FAMILIES.items() for head in kind.heads]
@@ -90,7 +93,7 @@ def peer_config(family: str, **changes: Any) -> Any:
         "hidden_size": 24,
         "num_hidden_layers": 2,
         "num_attention_heads": 3,
-        "intermediate_size": 40,
+        **({"intermediate_size": 40} if "mlm" in FAMILIES[family].heads else {}),
         "max_position_embeddings": 20,
         **({"type_vocab_size": 2 if FAMILIES[family].segments else 1} if "mlm" in FAMILIES[family].heads else {}),
         "hidden_dropout_prob": 0.0,

@@ -136,6 +136,8 @@ class Family(ABC):
     """Classes of `transformers` that hold several heads at once, by the heads."""
     fixed: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """Keys that would change the arithmetic, with the values that the blocks compute."""
+    unused: ClassVar[frozenset[str]] = frozenset()
+    """Keys of heads that are not built, and others that change nothing here, in any value."""
 
     if TYPE_CHECKING:  # a field in most families, a property in those that call it otherwise
         hidden_size: Any
@@ -231,7 +233,7 @@ class Family(ABC):
             if key in cls.fixed:
                 if value not in cls.fixed[key]:
                     yield f"{key} is {value!r}, which changes what the model computes; built: {', '.join(map(repr, cls.fixed[key]))}"
-            elif key not in fields and value and not isinstance(value, dict | list) and not _describes(key, value):
+            elif key not in fields | cls.unused and value and not isinstance(value, dict | list) and not _describes(key, value):
                 hint = nearest(key, fields)
                 yield (
                     f"{key} is {value!r}, and what it does to the model is not known{hint}; expected is a configuration without it: "

@@ -27,8 +27,8 @@ LAYER = "transformer.h.{}"
 class Gpt2(Family):
     """GPT-2 (Radford et al. 2019): causal pre-norm blocks over byte-level BPE.
 
-    Fields are the keys of `config.json`, with the published defaults (gpt2). Published models have no padding token; where none is named, the last token
-    of the vocabulary, `<|endoftext|>`, fills up batches. It is masked like any padding.
+    Fields are the keys of `config.json`, with the published defaults (gpt2). Published models have no padding token; where none is named, the last
+    token of the vocabulary, `<|endoftext|>`, fills up batches. It is masked like any padding.
 
     Example:
         >>> Gpt2(n_layer=2, n_embd=128, n_head=2).build_model({}).num_parameters
@@ -58,6 +58,9 @@ class Gpt2(Family):
         "is_encoder_decoder": (False,),
         "tie_word_embeddings": (True,),
     }
+    unused: ClassVar = frozenset(
+        {"summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout", "n_ctx"}
+    )
     weights: ClassVar = WeightTable(
         {
             "embeddings.token.{}": "transformer.wte.{}",

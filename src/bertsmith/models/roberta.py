@@ -76,7 +76,12 @@ def _classifier(family: Roberta, _: Encoder, labels: int) -> nn.Module:
     return DenseClassifier(family.hidden_size, labels, family.head_dropout)
 
 
-def _heads(architecture: str) -> dict[str, Head]:
+def roberta_heads(architecture: str) -> dict[str, Head]:
+    """RoBERTa's heads.
+
+    Args:
+        architecture: What stands at the front of the classes of `transformers`: "Roberta", "XLMRoberta".
+    """
     return {
         "mlm": Head(
             _vocabulary,
@@ -96,5 +101,5 @@ def _heads(architecture: str) -> dict[str, Head]:
     }
 
 
-Roberta.heads = _heads("Roberta")
-XlmRoberta.heads = _heads("XLMRoberta")
+Roberta.heads = roberta_heads("Roberta")
+XlmRoberta.heads = roberta_heads("XLMRoberta")
