@@ -69,6 +69,7 @@ class Batch:
         labels: What is to be predicted, by name; `IGNORED` (-100) takes no part.
         counts: How many things each term of the loss sums over in this batch (masked tokens, sentences), so that a mean over several batches,
             or over several processes, is exact.
+        target: What the decoder of a sequence-to-sequence model reads; the three inputs above are the source then. See `layers.decoder.shifted`.
     """
 
     input_ids: Int[Tensor, "batch length"]
@@ -76,6 +77,7 @@ class Batch:
     token_type_ids: Int[Tensor, "batch length"]
     labels: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    target: Batch | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -85,12 +87,13 @@ class Batch:
             attention_mask=self.attention_mask.to(device),
             token_type_ids=self.token_type_ids.to(device),
             labels={name: label.to(device) for name, label in self.labels.items()},
+            target=self.target and self.target.to(device),
         )
 
     @property
     def num_tokens(self) -> int:
-        """Real tokens, without the padding."""
-        return int(self.attention_mask.sum())
+        """Real tokens, without the padding; those of the target too."""
+        return int(self.attention_mask.sum()) + (self.target.num_tokens if self.target else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,7 +189,8 @@ class CrossAttention(Projections):
         """
         query = self._split(layout.pad(self.query(states))).transpose(1, 2)
         dropout = self.dropout if self.training else 0.0
-        attended = weighted(query, *self.remember(source), source.layout.kept()[:, None, None, :], dropout)
+        mask = None if source.layout.tokens is None else source.layout.kept()[:, None, None, :]
+        attended = weighted(query, *self.remember(source), mask, dropout)
         return self.output(layout.pack(attended.transpose(1, 2).flatten(2)))
 
     def remember(self, source: Encoded) -> tuple[Float[Tensor, "rows heads length size"], Float[Tensor, "rows heads length size"]]:

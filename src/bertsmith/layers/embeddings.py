@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bertsmith.core.types import Batch
 from bertsmith.layers.layout import Layout
@@ -80,6 +81,8 @@ class Embeddings(nn.Module):
             apart in another way.
         reserved_positions: Position ids that no token gets (RoBERTa: `padding_id + 1`), so that sequences may be that much shorter.
         scale: What token embeddings are multiplied by.
+        padding_id: A token whose embedding does not learn from where it is looked up, whatever it stands for there (Marian and PEGASUS begin their
+            targets with it).
         widened_to: Width of the blocks' states, where a linear layer leads there from `hidden` (factorised embeddings: ALBERT, small ELECTRA).
     """
 
@@ -96,6 +99,7 @@ class Embeddings(nn.Module):
         position_table: Literal["learned", "sinusoidal"] | None = "learned",
         reserved_positions: int = 0,
         scale: float = 1.0,
+        padding_id: int | None = None,
         widened_to: int | None = None,
     ) -> None:
         super().__init__()
@@ -104,7 +108,7 @@ class Embeddings(nn.Module):
         if isinstance(vocabulary, nn.Embedding):
             self.__dict__["token"] = vocabulary  # past `nn.Module`, which would register it, and so train and save it, a second time
         else:
-            self.token = nn.Embedding(vocabulary, hidden)
+            self.token = nn.Embedding(vocabulary, hidden, padding_idx=padding_id)
         self.position = _position_table(position_table, max_positions, hidden)
         self.segment = nn.Embedding(segments, hidden) if segments else None
         self.norm = nn.Identity() if epsilon is None else nn.LayerNorm(hidden, eps=epsilon)
@@ -167,7 +171,7 @@ class Embeddings(nn.Module):
         return self.widen(self.dropout(self.norm(total)))
 
 
-class SinusoidalPositions(nn.Embedding):
+class SinusoidalPositions(nn.Module):
     """Positions as waves, computed and not trained: sines in the first half of the columns, cosines in the second.
 
     Reference: Vaswani et al. 2017, section 3.5, where sines and cosines take turns; published models (Marian, PEGASUS) have them in this order.
@@ -177,16 +181,21 @@ class SinusoidalPositions(nn.Embedding):
         width: Of a vector.
     """
 
+    weight: Tensor
+
     def __init__(self, length: int, width: int) -> None:
-        super().__init__(length, width)
-        self.weight.requires_grad_(False)
+        super().__init__()
+        self.register_buffer("weight", torch.empty(length, width))
         self.reset_parameters()
+
+    def forward(self, positions: Int[Tensor, "*places"]) -> Float[Tensor, "*places width"]:
+        """The vectors of some positions."""
+        return F.embedding(positions, self.weight)
 
     def reset_parameters(self) -> None:
         """Fill the table; what `reinitialise` of a model does instead of drawing it."""
         if not self.weight.is_meta:
-            with torch.no_grad():
-                self.weight.copy_(self.table())
+            self.weight.copy_(self.table())
 
     def table(self) -> Float[Tensor, "length width"]:
         """The table itself, on the CPU."""
@@ -196,7 +205,7 @@ class SinusoidalPositions(nn.Embedding):
         return torch.cat([angles[:, 0::2].sin(), angles[:, 1::2].cos()], dim=1).float()
 
 
-def _position_table(kind: str | None, length: int, width: int) -> nn.Embedding | None:
+def _position_table(kind: str | None, length: int, width: int) -> nn.Module | None:
     if kind is None:
         return None
     return SinusoidalPositions(length, width) if kind == "sinusoidal" else nn.Embedding(length, width)

@@ -100,6 +100,10 @@ class Encoder(nn.Module):
         """
         return [blocks[layer * len(blocks) // self.layers] for layer in range(self.layers)]
 
+    def levels(self) -> list[nn.ModuleList]:
+        """Everything that is learned, from the input up: the embeddings, then block by block; the last norm belongs to the top one."""
+        return levels_of(self.embeddings, self.blocks, self.final_norm)
+
     def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None) -> Encoded:
         """The last block's states.
 
@@ -142,3 +146,9 @@ class Encoder(nn.Module):
             states.append(block(states[-1], layout))
         states[-1] = self.final_norm(states[-1])
         return Trace(self.embeddings.parts(batch, layout), tuple(layout.pad(state) for state in states), tuple(attention))
+
+
+def levels_of(embeddings: nn.Module, blocks: nn.ModuleList, final_norm: nn.Module) -> list[nn.ModuleList]:
+    """The parts of a stack from its input up; see `Encoder.levels`."""
+    *lower, top = ([block] for block in blocks)
+    return [nn.ModuleList(parts) for parts in ([embeddings], *lower, [*top, final_norm])]

@@ -15,15 +15,17 @@ class FeedForward(nn.Module):
         hidden: Width of the states.
         inner: Width in between.
         activation: A name of `ACTIVATIONS`.
+        dropout: Share of activated values set to zero while training, 0-1.
     """
 
-    def __init__(self, hidden: int, inner: int, activation: str) -> None:
+    def __init__(self, hidden: int, inner: int, activation: str, dropout: float = 0.0) -> None:
         super().__init__()
         self.widen = nn.Linear(hidden, inner)
         self.narrow = nn.Linear(inner, hidden)
         self.activation_name = activation
         self.activation = ACTIVATIONS[activation]
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()  # these are the widest values: one without a rate would cost time
 
     def forward(self, states: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens hidden"]:
         """Packed states in, packed states out; no residual."""
-        return self.narrow(self.activation(self.widen(states)))
+        return self.narrow(self.dropout(self.activation(self.widen(states))))

@@ -53,14 +53,14 @@ class PooledClassifier(nn.Module):
         return self.output(self.dropout(self.pooler(encoded)))
 
 
-class DenseClassifier(nn.Module):
-    """RoBERTa's classification head: dropout, dense, activation, dropout, linear, on the first token's state.
+class _Dense(nn.Module):
+    """Dropout, dense, activation, dropout, linear.
 
     Args:
         hidden: Width of the states.
         num_labels: Scores a sequence.
         dropout: Share of values set to zero while training, 0-1.
-        activation: A name of `ACTIVATIONS`; ELECTRA's head has "gelu".
+        activation: A name of `ACTIVATIONS`.
     """
 
     def __init__(self, hidden: int, num_labels: int, dropout: float, activation: str = "tanh") -> None:
@@ -70,9 +70,24 @@ class DenseClassifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, num_labels)
 
+    def _scores(self, states: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch num_labels"]:
+        return self.output(self.dropout(self.activation(self.dense(self.dropout(states)))))
+
+
+class DenseClassifier(_Dense):
+    """The classification head of RoBERTa, and with the activation "gelu" of ELECTRA: two layers on the first token's state."""
+
     def forward(self, encoded: Encoded) -> Float[Tensor, "batch num_labels"]:
         """One row of scores a sequence."""
-        return self.output(self.dropout(self.activation(self.dense(self.dropout(encoded.first())))))
+        return self._scores(encoded.first())
+
+
+class LastTokenDenseClassifier(_Dense):
+    """BART's classification head: the same on the last token's state, because in a decoder it alone has seen everything."""
+
+    def forward(self, encoded: Encoded) -> Float[Tensor, "batch num_labels"]:
+        """One row of scores a sequence."""
+        return self._scores(encoded.last())
 
 
 class TokenClassifier(nn.Module):
@@ -163,13 +178,14 @@ class NextTokenHead(nn.Module):
 
     Args:
         embedding: The token embedding; held in a tuple, which keeps it from being registered here a second time.
-        bias: Whether every token has a bias of its own, as in BART. It is stored and not trained.
+        bias: Whether every token has a bias of its own, as in BART; published models store it, mostly zeros, and never train it.
     """
 
     def __init__(self, embedding: nn.Embedding, *, bias: bool = False) -> None:
         super().__init__()
         self._embedding = (embedding,)
-        self.bias = nn.Parameter(torch.zeros(1, embedding.num_embeddings), requires_grad=False) if bias else None
+        self.bias: Tensor | None
+        self.register_buffer("bias", torch.zeros(1, embedding.num_embeddings) if bias else None)
 
     def forward(self, states: Float[Tensor, "chosen hidden"]) -> Float[Tensor, "chosen vocabulary"]:
         """Scores of what follows each of the chosen states; take them with `Encoded.at`."""

@@ -21,8 +21,8 @@ from bertsmith.core.errors import CheckpointError
 from bertsmith.core.registry import Registry, nearest
 from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
+from bertsmith.layers.decoder import Backbone
 from bertsmith.layers.embeddings import SinusoidalPositions
-from bertsmith.layers.encoder import Encoder
 from bertsmith.layers.layout import Encoded
 
 families: Registry[type[Family]] = Registry("model family", "bertsmith.models")
@@ -57,35 +57,35 @@ class Head:
     """A head that a family knows.
 
     Attributes:
-        build: Makes it for a configuration, an encoder and a number of labels.
+        build: Makes it for a configuration, a backbone and a number of labels.
         weights: Its weights' names, ours (inside the head) to the published ones.
         architecture: The class of `transformers` that opens a folder with this head.
         labelled: Whether the number of its outputs is the user's to choose.
     """
 
-    build: Callable[[Any, Encoder, int], nn.Module]
+    build: Callable[[Any, Any, int], nn.Module]
     weights: WeightTable
     architecture: str
     labelled: bool = True
 
 
 class Model(nn.Module):
-    """An encoder and the heads on it.
+    """A backbone and the heads on it.
 
     Args:
         family: The configuration it was built from.
-        backbone: The encoder.
+        backbone: The encoder; or an encoder with a decoder, whose `decoder.remember` and `decoder.step` write a target token by token.
         heads: By name; what each takes is said in `bertsmith.layers.heads`.
     """
 
-    def __init__(self, family: Family, backbone: Encoder, heads: Mapping[str, nn.Module]) -> None:
+    def __init__(self, family: Family, backbone: Backbone, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.family = family
-        self.backbone = backbone
+        self.backbone: Backbone = backbone
         self.heads = nn.ModuleDict(dict(heads))
 
     def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None) -> Encoded:
-        """States of all tokens; give them to a head."""
+        """States of all tokens, give them to a head: of those of the batch; or, where there is a decoder, of those of its target."""
         return self.backbone(batch, token_embeddings)
 
     @property
@@ -113,7 +113,7 @@ class Model(nn.Module):
             if isinstance(part, nn.LayerNorm):
                 nn.init.ones_(part.weight)
             bias = getattr(part, "bias", None)
-            if isinstance(bias, nn.Parameter):
+            if isinstance(bias, Tensor):
                 nn.init.zeros_(bias)
 
 
@@ -122,7 +122,6 @@ class Family(ABC):
     """The base of all families; a subclass adds the fields of its `config.json`."""
 
     vocab_size: int
-    initializer_range: float = 0.02
     pad_token_id: int = 0
 
     model_type: ClassVar[str]
@@ -141,10 +140,11 @@ class Family(ABC):
 
     if TYPE_CHECKING:  # a field in most families, a property in those that call it otherwise
         hidden_size: Any
+        initializer_range: Any
 
     @abstractmethod
-    def build(self) -> Encoder:
-        """The encoder, with weights still to be filled in."""
+    def build(self) -> Backbone:
+        """The encoder, or an encoder with a decoder, with weights still to be filled in."""
 
     @property
     @abstractmethod

@@ -45,6 +45,7 @@ class Gpt2(Family):
     resid_pdrop: float = 0.1
     embd_pdrop: float = 0.1
     attn_pdrop: float = 0.1
+    initializer_range: float = 0.02
     layer_norm_epsilon: float = 1e-5
     pad_token_id: int = 50256
 

@@ -70,6 +70,7 @@ def expect_error(kind: type[Exception], action: Callable[[], object], what: str)
 
 
 def tensors_of(batch: Batch) -> Mapping[str, Tensor]:
-    """All tensors of a batch by name; labels as `labels.NAME`."""
+    """All tensors of a batch by name; labels as `labels.NAME`, the target's as `target.NAME`."""
     inputs: dict[str, Any] = {name: getattr(batch, name) for name in ("input_ids", "attention_mask", "token_type_ids")}
-    return {**inputs, **{f"labels.{name}": label for name, label in batch.labels.items()}}
+    target = {} if batch.target is None else {f"target.{name}": tensor for name, tensor in tensors_of(batch.target).items()}
+    return {**inputs, **target, **{f"labels.{name}": label for name, label in batch.labels.items()}}
