@@ -15,7 +15,7 @@ Most of the time goes into matrix products, and little can be done about those. 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from itertools import groupby
@@ -31,7 +31,19 @@ from bertsmith.layers.encoder import Block, Encoder
 from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.layout import Encoded, Group, Layout
 
-IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {"gelu": torch.ops.aten.gelu_, "relu": torch.relu_, "tanh": torch.tanh_}
+
+
+def _gelu_tanh_(values: Tensor) -> Tensor:
+    return torch.ops.aten.gelu_(values, approximate="tanh")
+
+
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": torch.ops.aten.gelu_,
+    "gelu_new": _gelu_tanh_,
+    "gelu_pytorch_tanh": _gelu_tanh_,
+    "relu": torch.relu_,
+    "tanh": torch.tanh_,
+}
 
 
 def obstacle(encoder: Encoder) -> str | None:
@@ -45,13 +57,24 @@ def obstacle(encoder: Encoder) -> str | None:
     wanted |= {f"attention.{name}": nn.Linear for name in ("query", "key", "value", "output")}
     wanted |= {f"feed_forward.{name}": nn.Linear for name in ("widen", "narrow")}
     for number, block in enumerate(encoder.blocks):
+        if isinstance(block, Block) and (block.norm_first or block.attention.sight != EVERYWHERE):
+            return f"block {number} normalises first, or looks at some tokens only"
+    return stranger(encoder.blocks, wanted)
+
+
+def stranger(blocks: Iterable[nn.Module], wanted: Mapping[str, type[nn.Module]]) -> str | None:
+    """The first part of some blocks that is not of the class that is wanted, in words; None where all are.
+
+    Args:
+        blocks: Of an encoder or a decoder.
+        wanted: Class of every part by its name inside a block; "" is the block.
+    """
+    for number, block in enumerate(blocks):
         for name, kind in wanted.items():
             found = type(block.get_submodule(name))
             if found is not kind:
                 place = f"{name} of block {number}" if name else f"block {number}"
                 return f"{place} is a {found.__name__}"
-        if isinstance(block, Block) and (block.norm_first or block.attention.sight != EVERYWHERE):
-            return f"block {number} normalises first, or looks at some tokens only"
     return None
 
 
@@ -106,13 +129,13 @@ class FusedBlock:
     def __init__(self, block: Block, dtype: torch.dtype, *, onednn_tokens: float) -> None:
         attention, feed_forward = block.attention, block.feed_forward
         self.heads = attention.heads
-        self.query_key_value = _product([attention.query, attention.key, attention.value], dtype, onednn_tokens)
-        self.output = _product([attention.output], dtype, onednn_tokens)
-        self.widen = _product([feed_forward.widen], dtype, onednn_tokens)
-        self.narrow = _product([feed_forward.narrow], dtype, onednn_tokens)
-        self.activation = IN_PLACE.get(feed_forward.activation_name, ACTIVATIONS[feed_forward.activation_name])
-        self.attention_norm = _norm(block.attention_norm, dtype)
-        self.feed_forward_norm = _norm(block.feed_forward_norm, dtype)
+        self.query_key_value = product([attention.query, attention.key, attention.value], dtype, onednn_tokens)
+        self.output = product([attention.output], dtype, onednn_tokens)
+        self.widen = product([feed_forward.widen], dtype, onednn_tokens)
+        self.narrow = product([feed_forward.narrow], dtype, onednn_tokens)
+        self.activation = activation(feed_forward.activation_name)
+        self.attention_norm = norm(block.attention_norm, dtype)
+        self.feed_forward_norm = norm(block.feed_forward_norm, dtype)
         self.width = max(self.query_key_value.width, self.widen.width)
 
     def __call__(
@@ -176,16 +199,22 @@ class FusedEncoder(Encoder):
         return Encoded(states.float(), _one_each(layout) if self.only_first else layout)
 
 
-def _product(linears: list[nn.Linear], dtype: torch.dtype, onednn_tokens: float) -> Product:
-    """Several layers with the same input as one."""
+def product(linears: Sequence[nn.Linear], dtype: torch.dtype, onednn_tokens: float) -> Product:
+    """Several linear layers with the same input as one; see `Product`."""
     weights = [linear.weight.detach() for linear in linears]
     weight = weights[0] if len(weights) == 1 else torch.cat(weights)
     return Product(weight.to(dtype), torch.cat([linear.bias.detach() for linear in linears]).to(dtype), onednn_tokens)
 
 
-def _norm(norm: nn.LayerNorm, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    weight, bias = norm.weight.detach().to(dtype), norm.bias.detach().to(dtype)
-    return lambda states: torch.layer_norm(states, norm.normalized_shape, weight, bias, norm.eps)
+def norm(layer: nn.LayerNorm, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """A layer norm in `dtype`."""
+    weight, bias = layer.weight.detach().to(dtype), layer.bias.detach().to(dtype)
+    return lambda states: torch.layer_norm(states, layer.normalized_shape, weight, bias, layer.eps)
+
+
+def activation(name: str) -> Callable[[Tensor], Tensor]:
+    """An activation function, in place where there is such a one."""
+    return IN_PLACE.get(name, ACTIVATIONS[name])
 
 
 def _without_masks(groups: Iterable[Group]) -> Iterator[Group]:

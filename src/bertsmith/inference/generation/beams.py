@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bertsmith.inference.generation.options import Generation
-from bertsmith.inference.generation.rules import Rules
+from bertsmith.inference.generation.rules import Rules, ends
 from bertsmith.inference.generation.running import Running
 from bertsmith.inference.generation.written import Written
 
@@ -78,7 +78,8 @@ class Finished:
         self.tokens, self.lengths, self.scores, self.full = self.tokens[rows], self.lengths[rows], self.scores[rows], self.full[rows]
 
     def written(self, row: int, count: int) -> list[Written]:
-        """The best of one row."""
+        """The best of one row, as many as there are."""
+        count = min(count, int(self.full[row].sum()))
         scores, lengths = self.scores[row, :count].tolist(), self.lengths[row, :count].tolist()
         tokens = self.tokens[row, :count].numpy(force=True).astype(np.int32)
         return [Written(some[:length].copy(), score) for some, length, score in zip(tokens, lengths, scores, strict=True)]
@@ -131,9 +132,7 @@ class BeamSearch:
         parents = places.div(likely.shape[2], rounding_mode="floor")
         candidates = torch.cat([self.history.take_along_dim(parents[:, :, None], dim=1), tokens.flatten(1).gather(1, places)[:, :, None]], dim=2)
         length = self.written + 1
-        ended = candidates[:, :, -1] == (NO_TOKEN if options.eos_token_id is None else options.eos_token_id)
-        if length == options.max_new_tokens:
-            ended = torch.ones_like(ended)
+        ended = ends(candidates[:, :, -1], length, options)
         self._finish(candidates, totals, ended, length)
         totals = totals + ended * HOPELESS
         best = totals.topk(beams).indices
@@ -151,7 +150,7 @@ class BeamSearch:
         return likely.view(shape).expand(whole), tokens.view(shape).expand(whole)
 
     def _finish(self, candidates: Tensor, totals: Tensor, ended: Tensor, length: int) -> None:
-        new = ended.clone()
+        new = ended & (totals > HOPELESS / 2)  # where tokens are forced, there may be fewer texts than beams
         new[:, self.options.beams :] = False
         if not bool(new.any()):
             return
@@ -176,9 +175,6 @@ class BeamSearch:
         self.history, self.scores = self.history[rows], self.scores[rows]
         self.rows = [self.rows[row] for row in rows.tolist()]
         return parents[rows]
-
-
-NO_TOKEN = -2
 
 
 def largest(scores: Float[Tensor, "rows vocabulary"], count: int) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:

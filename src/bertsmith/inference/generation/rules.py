@@ -6,7 +6,7 @@ The order is that of `transformers`: repetitions, suppressed tokens, the least l
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bertsmith.inference.generation.options import Generation
@@ -25,7 +25,6 @@ class Rules:
 
     def __init__(self, options: Generation) -> None:
         self.options = options
-        self.last = options.max_new_tokens - 1
 
     def __call__(self, scores: Float[Tensor, "rows vocabulary"], history: Int[Tensor, "rows length"], written: int) -> None:
         """Change scores where they stand.
@@ -46,8 +45,15 @@ class Rules:
             scores[:, options.eos_token_id] = NOTHING
         if written == 0 and options.forced_bos_token_id is not None:
             force(scores, options.forced_bos_token_id)
-        if written == self.last and options.forced_eos_token_id is not None:
+        if written == options.max_new_tokens - 1 and options.forced_eos_token_id is not None:
             force(scores, options.forced_eos_token_id)
+
+
+def ends(tokens: Int[Tensor, "rows texts"], written: int, options: Generation) -> Bool[Tensor, "rows texts"]:
+    """Which texts are at their end with these tokens, of which they then have `written`."""
+    if written == options.max_new_tokens:
+        return torch.ones_like(tokens, dtype=torch.bool)
+    return torch.zeros_like(tokens, dtype=torch.bool) if options.eos_token_id is None else tokens == options.eos_token_id
 
 
 def force(scores: Float[Tensor, "rows vocabulary"], token: int) -> None:

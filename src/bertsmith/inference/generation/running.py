@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,9 +15,24 @@ from bertsmith.core.types import Batch
 from bertsmith.inference.generation.options import Generation
 from bertsmith.inference.generation.rules import NOBODY
 from bertsmith.layers.cache import Cache
-from bertsmith.layers.decoder import Decoder, EncoderDecoder
+from bertsmith.layers.decoder import EncoderDecoder
+from bertsmith.layers.embeddings import Embeddings
 from bertsmith.layers.encoder import Encoder
+from bertsmith.layers.layout import Encoded
 from bertsmith.models.family import Model
+
+
+class Steps(Protocol):
+    """A decoder that takes one step at a time: `Encoder` with blocks that look backwards only, `Decoder`, or one of them fused."""
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """Of the tokens that it writes."""
+        ...
+
+    def step(self, input_ids: Int[Tensor, "rows new"], cache: Cache) -> Float[Tensor, "rows new hidden"]:
+        """States of the next tokens of every row."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -24,33 +40,35 @@ class Parts:
     """The parts of a model that generation needs.
 
     Attributes:
-        encoder: Reads the source; None where a decoder alone goes on with a prompt.
-        decoder: Has `step`.
+        decoder: Takes the steps.
         head: From states to scores over the vocabulary.
+        layers: Of the decoder.
+        encoder: Reads the source; None where a decoder alone goes on with a prompt.
+        remember: Computes what the decoder needs of a source at every step; None where there is none.
+        start_id: The token that a decoder starts with, where the options do not name another.
     """
 
-    encoder: Encoder | None
-    decoder: Encoder | Decoder
+    decoder: Steps
     head: Callable[[Tensor], Tensor]
+    layers: int
+    encoder: Encoder | None = None
+    remember: Callable[[Encoded, Cache], None] | None = None
+    start_id: int | None = None
 
     @classmethod
     def of(cls, model: Model) -> Parts:
         """The parts of a model with a head "lm".
 
         Raises:
-            RecipeError: It has no such head, or its tokens look at what comes after them.
+            RecipeError: It has no such head.
         """
-        backbone, name = model.backbone, model.family.model_type
         if "lm" not in model.heads:
-            raise RecipeError(f"a {name} model without the head 'lm' cannot generate; its heads are: {', '.join(model.heads) or 'none'}")
+            heads = ", ".join(model.heads) or "none"
+            raise RecipeError(f"only a model with the head 'lm' can generate; this one is of the family {model.family.model_type}, with the heads: {heads}")
+        backbone, head = model.backbone, model.heads["lm"]
         if isinstance(backbone, EncoderDecoder):
-            return cls(backbone.encoder, backbone.decoder, model.heads["lm"])
-        return cls(None, backbone, model.heads["lm"])
-
-    @property
-    def layers(self) -> int:
-        """How many layers of the decoder have a past."""
-        return len(self.decoder.blocks) if isinstance(self.decoder, Decoder) else self.decoder.layers
+            return cls(backbone.decoder, head, len(backbone.decoder.blocks), backbone.encoder, backbone.decoder.remember, backbone.start_id)
+        return cls(backbone, head, backbone.layers)
 
 
 class Running:
@@ -74,7 +92,7 @@ class Running:
         kept = batch.attention_mask.bool()
         if empty := (~kept.any(1)).nonzero().flatten().tolist():
             raise RecipeError(f"rows {empty} of the batch have no token: their attention_mask is all 0")
-        ids, mask = _left_padded(batch.input_ids, kept) if parts.encoder is None else _started(len(kept), options, batch.input_ids)
+        ids, mask = _left_padded(batch.input_ids, kept) if parts.encoder is None else _started(parts, options, batch.input_ids)
         longest, limit = ids.shape[1] + options.max_new_tokens - 1, parts.decoder.embeddings.max_length
         if longest > limit:
             raise RecipeError(
@@ -83,9 +101,8 @@ class Running:
             )
         self.history = ids.where(mask, NOBODY)
         self.cache = Cache(parts.layers, mask, options.max_new_tokens * options.branches)
-        if parts.encoder is not None:
-            assert isinstance(parts.decoder, Decoder), "it reads what the encoder returns"
-            parts.decoder.remember(parts.encoder(batch), self.cache)
+        if parts.encoder is not None and parts.remember is not None:
+            parts.remember(parts.encoder(batch), self.cache)
         self.scores = self._step(ids, last=True)
 
     def next(self, tokens: Int[Tensor, "rows branches"], parents: Int[Tensor, "rows branches"] | None) -> Float[Tensor, "rows_branches vocabulary"]:
@@ -108,11 +125,11 @@ class Running:
         return self.parts.head(states[:, -1] if last else states.flatten(0, 1)).float()
 
 
-def _started(rows: int, options: Generation, like: Tensor) -> tuple[Int[Tensor, "rows 1"], Bool[Tensor, "rows 1"]]:
-    start = options.decoder_start_token_id
+def _started(parts: Parts, options: Generation, sources: Tensor) -> tuple[Int[Tensor, "rows 1"], Bool[Tensor, "rows 1"]]:
+    start = parts.start_id if options.decoder_start_token_id is None else options.decoder_start_token_id
     if start is None:
         raise RecipeError("decoder_start_token_id is not set: name the token after which an encoder-decoder's text begins, as its config.json does")
-    ids = like.new_full((rows, 1), start)
+    ids = sources.new_full((len(sources), 1), start)
     return ids, torch.ones_like(ids, dtype=torch.bool)
 
 

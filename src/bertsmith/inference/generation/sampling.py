@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bertsmith.core.randomness import generator_at
 from bertsmith.inference.generation.options import Generation
-from bertsmith.inference.generation.rules import Rules, narrowed
+from bertsmith.inference.generation.rules import Rules, ends, narrowed
 from bertsmith.inference.generation.running import Running
 from bertsmith.inference.generation.written import Written
 
@@ -69,7 +69,7 @@ class Sampling:
         self.scores += likely.view_as(self.ended) * ~self.ended
         self.lengths += ~self.ended
         self.history = torch.cat([self.history, tokens[:, :, None]], dim=2)
-        self.ended = self.ended | (number == self.rules.last) | (False if options.eos_token_id is None else tokens == options.eos_token_id)
+        self.ended |= ends(tokens, number + 1, options)
 
     def _written(self, row: int) -> list[Written]:
         tokens = self.history[row, :, self.prompt :].numpy(force=True).astype(np.int32)

@@ -16,7 +16,7 @@ from bertsmith.inference.generation.written import Written
 from bertsmith.models.family import Model
 
 
-def generate(model: Model | Parts, batch: Batch, options: Generation | None = None, *, numbers: Sequence[int] | None = None) -> list[Written]:
+def generate(model: Model | Parts, batch: Batch, options: Generation | None = None, *, numbers: Sequence[int] | None = None) -> list[list[Written]]:
     """Let a model write.
 
     With the options of `transformers.generate` and without drawing, the tokens are the same, row by row: what a row gives depends neither on padding nor on
@@ -30,7 +30,7 @@ def generate(model: Model | Parts, batch: Batch, options: Generation | None = No
         numbers: Of the rows, which draws depend on; from 0 by default.
 
     Returns:
-        `num_return_sequences` texts for every row, best first where there are beams; those of one row side by side.
+        For every row `num_return_sequences` texts, best first where there are beams; fewer only where so many tokens are forced that there are no more.
 
     Raises:
         RecipeError: The model cannot generate; the options or the batch do not fit it.
@@ -41,7 +41,7 @@ def generate(model: Model | Parts, batch: Batch, options: Generation | None = No
     with torch.inference_mode():
         running = Running(parts, batch, options)
         way = BeamSearch(running, options) if options.beams > 1 else Sampling(running, options, numbers or range(len(batch.input_ids)))
-        return [text for texts in way.texts() for text in texts]
+        return way.texts()
 
 
 def _check(options: Generation, parts: Parts) -> None:
