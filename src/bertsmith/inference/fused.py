@@ -32,7 +32,6 @@ from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.layout import Encoded, Group, Layout
 
 
-
 def _gelu_tanh_(values: Tensor) -> Tensor:
     return torch.ops.aten.gelu_(values, approximate="tanh")
 

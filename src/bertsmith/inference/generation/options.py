@@ -124,6 +124,10 @@ PUBLISHED = {
 """Keys of a published configuration, and what they are called here."""
 
 
+IDS = ("eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id")
+"""Options that a model answers for, where they are not set."""
+
+
 def published(config: Mapping[str, Any]) -> Generation:
     """The options that a model was published with.
 
@@ -132,16 +136,26 @@ def published(config: Mapping[str, Any]) -> Generation:
             out: a model that is asked for a text gives the same one every time.
 
     Raises:
-        RecipeError: As for `Generation`.
+        RecipeError: As for `Generation`; or several tokens end a text.
 
     Example:
-        >>> published({"num_beams": 4, "max_length": 142, "min_length": 56, "decoder_start_token_id": 2, "bad_words_ids": [[7]]})
-        Generation(max_new_tokens=141, min_new_tokens=55, eos_token_id=None, decoder_start_token_id=2, beams=4, ...suppressed=(7,), ...)
+        >>> options = published({"num_beams": 4, "max_length": 142, "min_length": 56, "decoder_start_token_id": 2, "bad_words_ids": [[7]]})
+        >>> options.beams, options.max_new_tokens, options.min_new_tokens, options.decoder_start_token_id, options.suppressed
+        (4, 141, 55, 2, (7,))
     """
-    values = {ours: config[theirs] for theirs, ours in PUBLISHED.items() if config.get(theirs) is not None}
+    values = {ours: _single(theirs, config[theirs]) for theirs, ours in PUBLISHED.items() if config.get(theirs) is not None}
     for theirs, ours in (("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")):
         if config.get(theirs):
             values[ours] = max(config[theirs] - 1, 0)  # published lengths count the token that a decoder starts with
     if words := config.get("bad_words_ids"):
         values["suppressed"] = tuple(word[0] for word in words if len(word) == 1 and word != [values.get("eos_token_id")])
+    values["max_new_tokens"] = max(values.get("max_new_tokens", 20), values.get("min_new_tokens", 0), 1)
     return Generation(**values)
+
+
+def _single(key: str, value: Any) -> Any:
+    if isinstance(value, list):
+        if len(value) != 1:
+            raise RecipeError(f"{key} is {value}; a text ends with one token: name one of them in the options")
+        return value[0]
+    return value

@@ -64,7 +64,9 @@ class Parts:
         """
         if "lm" not in model.heads:
             heads = ", ".join(model.heads) or "none"
-            raise RecipeError(f"only a model with the head 'lm' can generate; this one is of the family {model.family.model_type}, with the heads: {heads}")
+            raise RecipeError(
+                f"only a model with the head 'lm' can generate; this one is of the family {model.family.model_type}, with the heads: {heads}"
+            )
         backbone, head = model.backbone, model.heads["lm"]
         if isinstance(backbone, EncoderDecoder):
             return cls(backbone.decoder, head, len(backbone.decoder.blocks), backbone.encoder, backbone.decoder.remember, backbone.start_id)

@@ -1,4 +1,4 @@
-"""From a batch to tokens, and from texts to texts."""
+"""From a batch to tokens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from bertsmith.core.errors import RecipeError
 from bertsmith.core.types import Batch
 from bertsmith.inference.generation.beams import BeamSearch
-from bertsmith.inference.generation.options import Generation
+from bertsmith.inference.generation.options import IDS, Generation
 from bertsmith.inference.generation.running import Parts, Running
 from bertsmith.inference.generation.sampling import Sampling
 from bertsmith.inference.generation.written import Written
@@ -46,7 +46,7 @@ def generate(model: Model | Parts, batch: Batch, options: Generation | None = No
 
 def _check(options: Generation, parts: Parts) -> None:
     vocabulary = parts.decoder.embeddings.token.num_embeddings
-    named = {name: getattr(options, name) for name in ("eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id")}
+    named = {name: getattr(options, name) for name in IDS}
     named |= {"suppressed": max(options.suppressed, default=None)}
     wrong = [f"{name}: there is no token {number}" for name, number in named.items() if number is not None and number >= vocabulary]
     if wrong:
