@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bertsmith.core.types import Batch
 from bertsmith.models import Checkpoint, load
+from bertsmith.testing.tiny import answered
 from bertsmith.text.tokenizer import Tokenizer
 
 TOLERANCE = 1e-5
@@ -37,6 +38,8 @@ class Kind:
         segments: Whether it has segment embeddings for two segments.
         tiny: Keys of a tiny configuration beside the usual ones.
         pooler: Whether a bare encoder has a pooler.
+        targets: Whether it has a decoder that reads a target.
+        classes: What its classes are called where `CLASSES` has another name.
     """
 
     stem: str
@@ -44,8 +47,15 @@ class Kind:
     segments: bool = False
     tiny: Mapping[str, Any] = field(default_factory=dict[str, Any])
     pooler: bool = True
+    targets: bool = False
+    classes: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+SEQUENCE_TO_SEQUENCE = {
+    **{f"{side}_{size}": value for side in ("encoder", "decoder") for size, value in (("layers", 2), ("attention_heads", 3), ("ffn_dim", 40))},
+    **{"dropout": 0.0, "bos_token_id": 2, "eos_token_id": 3, "forced_eos_token_id": 3},
+}
+CONDITIONAL = {"lm": "ForConditionalGeneration"}
 FAMILIES = {
     "bert": Kind("Bert", ("encoder", "mlm", "nsp", "classification", "tagging", "span"), segments=True),
     "roberta": Kind("Roberta"),
@@ -59,6 +69,25 @@ FAMILIES = {
         ("encoder", "lm", "classification", "tagging", "span"),
         tiny={"n_inner": 40, "bos_token_id": 2, "eos_token_id": 3, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0},
         pooler=False,
+    ),
+    "bart": Kind(
+        "Bart", ("encoder", "lm"), tiny={**SEQUENCE_TO_SEQUENCE, "decoder_start_token_id": 3}, pooler=False, targets=True, classes=CONDITIONAL
+    ),
+    "pegasus": Kind(
+        "Pegasus",
+        ("encoder", "lm"),
+        tiny={**SEQUENCE_TO_SEQUENCE, "decoder_start_token_id": 0, "scale_embedding": True, "activation_function": "relu", "decoder_layers": 3},
+        pooler=False,
+        targets=True,
+        classes=CONDITIONAL,
+    ),
+    "marian": Kind(
+        "Marian",
+        ("encoder", "lm"),
+        tiny={**SEQUENCE_TO_SEQUENCE, "decoder_start_token_id": 0, "scale_embedding": True, "activation_function": "swish", "encoder_ffn_dim": 36},
+        pooler=False,
+        targets=True,
+        classes={"lm": "MTModel"},
     ),
 }
 FAMILIES_AND_HEADS = [(family, head) for family, kind in FAMILIES.items() for head in kind.heads]
@@ -79,12 +108,13 @@ class Pair:
     checkpoint: Checkpoint
 
     @property
-    def published(self) -> dict[str, str]:
-        """Our name of every weight to the peer's; a bare encoder of `transformers` leaves out its own name at the front."""
+    def wanted(self) -> dict[str, Tensor]:
+        """The peer's gradients by our names; a bare encoder of `transformers` leaves out its own name at the front."""
         model = self.checkpoint.model
-        table = model.family.table(list(model.heads))
-        names = {ours: table.theirs(ours) or "" for ours in model.state_dict()}
-        return {ours: theirs.removeprefix(f"{model.family.base}.") if self.head == "encoder" else theirs for ours, theirs in names.items()}
+        table, front = model.family.table(list(model.heads)), f"{model.family.base}." if self.head == "encoder" else ""
+        weights = self.peer.named_parameters(remove_duplicate=False)
+        stored = {f"{front}{name}": weight.grad for name, weight in weights if weight.grad is not None}
+        return {table.ours(name) or name: gradient for name, gradient in model.family.weights.unfold(stored).items()}
 
 
 def peer_config(family: str, **changes: Any) -> Any:
@@ -93,25 +123,31 @@ def peer_config(family: str, **changes: Any) -> Any:
         "hidden_size": 24,
         "num_hidden_layers": 2,
         "num_attention_heads": 3,
-        **({"intermediate_size": 40} if "mlm" in FAMILIES[family].heads else {}),
+        "intermediate_size": 40,
         "max_position_embeddings": 20,
-        **({"type_vocab_size": 2 if FAMILIES[family].segments else 1} if "mlm" in FAMILIES[family].heads else {}),
+        "type_vocab_size": 2 if FAMILIES[family].segments else 1,
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
         "num_labels": LABELS,
         "pad_token_id": 0,
-        **FAMILIES[family].tiny,
     }
-    return getattr(transformers, f"{FAMILIES[family].stem}Config")(**{**values, **changes})
+    kind = getattr(transformers, f"{FAMILIES[family].stem}Config")
+    known = {name: value for name, value in values.items() if hasattr(kind, name) or name in kind.attribute_map}
+    return kind(**{**known, **FAMILIES[family].tiny, **changes})
+
+
+def peer_class(family: str, head: str) -> str:
+    kind = FAMILIES[family]
+    return f"{kind.stem}{kind.classes.get(head, CLASSES[head])}"
 
 
 def peer_model(family: str, head: str, **changes: Any) -> Any:
-    """A model all of whose weights are random, norms and biases too, so that none of them can be mistaken for another."""
+    """A model all of whose weights are random, norms and biases too, so that none of them can be mistaken for another; computed positions stay."""
     changes = {"num_labels": 2, **changes} if head == "span" else changes
-    model = getattr(transformers, f"{FAMILIES[family].stem}{CLASSES[head]}")(peer_config(family, **changes))
+    model = getattr(transformers, peer_class(family, head))(peer_config(family, **changes))
     generator = torch.Generator().manual_seed(len(family) * 100 + len(head))
     with torch.no_grad():
-        for weight in model.parameters():
+        for weight in (*filter(lambda weight: weight.requires_grad, model.parameters()), *getattr(model, "final_logits_bias", ())):
             weight.normal_(0.3 if "LayerNorm" in str(type(weight)) else 0.0, 0.2, generator=generator)
     return model.eval()
 
@@ -133,8 +169,13 @@ def pair(family: str, head: str, folder: Path, **changes: Any) -> Pair:
 
 
 def ragged(family: str, side: str = "right", lengths: tuple[int, ...] = (7, 3, 12, 12, 1)) -> Batch:
-    """Sequences of unequal length with random tokens; the padding stands on one side."""
-    generator = torch.Generator().manual_seed(5)
+    """Sequences of unequal length with random tokens; the padding stands on one side. Targets have the lengths reversed."""
+    target = _ragged(family, side, lengths[::-1], seed=6) if FAMILIES[family].targets else None
+    return replace(_ragged(family, side, lengths, seed=5), target=target)
+
+
+def _ragged(family: str, side: str, lengths: tuple[int, ...], seed: int) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
     width = max(lengths)
     places = torch.arange(width).expand(len(lengths), width)
     size = torch.tensor(lengths)[:, None]
@@ -147,6 +188,8 @@ def ragged(family: str, side: str = "right", lengths: tuple[int, ...] = (7, 3, 1
 def inputs(batch: Batch) -> dict[str, Tensor]:
     """What a peer is given; segments only where there are some, because GPT-2 takes them for tokens."""
     given = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    if batch.target is not None:
+        given |= {"decoder_input_ids": batch.target.input_ids, "decoder_attention_mask": batch.target.attention_mask}
     return {**given, "token_type_ids": batch.token_type_ids} if batch.token_type_ids.any() else given
 
 
@@ -154,9 +197,9 @@ def ours(checkpoint: Checkpoint, head: str, batch: Batch, token_embeddings: Tens
     """What our head says; for the vocabulary head and the bare encoder, at every real token."""
     encoded = checkpoint.model(batch, token_embeddings)
     if head == "encoder":
-        return encoded.at(batch.attention_mask.bool())
+        return encoded.at(answered(batch))
     if head in VOCABULARY_HEADS:
-        return checkpoint.model.heads[head](encoded.at(batch.attention_mask.bool()))
+        return checkpoint.model.heads[head](encoded.at(answered(batch)))
     scores: Tensor = checkpoint.model.heads[head](encoded)
     return scores[batch.attention_mask.bool()] if head in {"tagging", "span", "replaced"} else scores
 
@@ -164,7 +207,7 @@ def ours(checkpoint: Checkpoint, head: str, batch: Batch, token_embeddings: Tens
 def theirs(peer: Any, head: str, batch: Batch, **more: Any) -> Tensor:
     """What the peer's head says, at the same places."""
     output = peer(**{**inputs(batch), **more})
-    real = batch.attention_mask.bool()
+    real = answered(batch)
     if head == "encoder":
         return output.last_hidden_state[real]
     if head == "span":
@@ -178,10 +221,10 @@ def assert_close(actual: Tensor, expected: Tensor, what: str = "outputs") -> Non
 
 def assert_gradients_equal(both: Pair) -> int:
     """Compare the gradients of all weights; returns how many were compared."""
-    wanted: Mapping[str, Any] = dict(both.peer.named_parameters(remove_duplicate=False))
+    wanted = both.wanted
     compared = 0
     for name, weight in both.checkpoint.model.named_parameters():
-        expected = wanted[both.published[name]].grad
+        expected = wanted.get(name)
         assert (weight.grad is None) == (expected is None), f"{name}: only one of the two has a gradient"
         if expected is not None:
             assert_close(weight.grad, expected, f"gradient of {name}")

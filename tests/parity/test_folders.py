@@ -15,7 +15,6 @@ from bertsmith.core.errors import CheckpointError
 from bertsmith.models import create, load, save
 from bertsmith.text.tokenizer import Tokenizer
 from tests.parity.peers import (
-    CLASSES,
     ENCODERS_AND_HEADS,
     FAMILIES,
     FAMILIES_AND_HEADS,
@@ -25,6 +24,7 @@ from tests.parity.peers import (
     inputs,
     ours,
     pair,
+    peer_class,
     peer_model,
     ragged,
     save_peer,
@@ -44,9 +44,10 @@ AUTO = {
 }
 
 
-def reopened(folder: Path, head: str) -> Any:
+def reopened(folder: Path, head: str, *, targets: bool = False) -> Any:
     """What `transformers` makes of a folder; all weights must have been found, and no others."""
-    peer, found = AUTO[head].from_pretrained(folder, output_loading_info=True)
+    auto = transformers.AutoModelForSeq2SeqLM if targets and head == "lm" else AUTO[head]
+    peer, found = auto.from_pretrained(folder, output_loading_info=True)
     assert {key: names for key, names in found.items() if names} == {}
     return peer.eval()
 
@@ -61,8 +62,8 @@ def assert_same(both: Pair, again: Any) -> None:
 def test_what_we_write_opens_in_transformers(family: str, head: str, tmp_path: Path):
     both = pair(family, head, tmp_path / "theirs")
     save(both.checkpoint, tmp_path / "ours")
-    again = reopened(tmp_path / "ours", head)
-    assert type(again).__name__ == f"{FAMILIES[family].stem}{CLASSES[head]}"
+    again = reopened(tmp_path / "ours", head, targets=FAMILIES[family].targets)
+    assert type(again).__name__ == peer_class(family, head)
     assert again.config.architectures == [type(again).__name__]
     assert_same(both, again)
 

@@ -29,6 +29,7 @@ class WeightTable:
         copies: Published names of weights that are stored a second time because they are tied, and the names of what they repeat.
         joined: Templates of published weights that are several, one below the other, and the templates that stand for the parts.
         transposed: Templates of published matrices that are stored inputs before outputs.
+        optional: Published names of weights that a file may lack; they are zero then.
 
     Example:
         >>> table = WeightTable({"blocks.{}.query.{}": "bert.layer.{}.q.{}"}, ignored=("bert.position_ids",))
@@ -41,6 +42,7 @@ class WeightTable:
     copies: Mapping[str, str] = field(default_factory=dict[str, str])
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     transposed: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     _to_ours: tuple[tuple[re.Pattern[str], str], ...] = field(init=False, repr=False, compare=False)
     _to_theirs: tuple[tuple[re.Pattern[str], str], ...] = field(init=False, repr=False, compare=False)
 
@@ -55,6 +57,7 @@ class WeightTable:
             {**self.copies, **other.copies},
             {**self.joined, **other.joined},
             self.transposed + other.transposed,
+            self.optional + other.optional,
         )
 
     def ours(self, name: str) -> str | None:
@@ -101,7 +104,7 @@ class WeightTable:
         return folded
 
     def _turned(self, name: str, weight: Tensor) -> Tensor:
-        sideways = weight.ndim == 2 and any(_pattern(template).fullmatch(name) for template in self.transposed)  # noqa: PLR2004 (a matrix)
+        sideways = weight.ndim == 2 and any(_pattern(template).fullmatch(name) for template in self.transposed)
         return weight.t().contiguous() if sideways else weight
 
     def parts(self, name: str) -> tuple[str, ...]:
@@ -125,7 +128,10 @@ def _translate(name: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str |
 
 
 _OLD_NAMES = {"gamma": "weight", "beta": "bias"}
-_HEADS_PREFIXES = ("cls.", "classifier.", "lm_head.", "qa_outputs.", "discriminator_predictions.", "generator_", "predictions.", "sop_classifier.")
+_HEADS_PREFIXES = (
+    *("cls.", "classifier.", "lm_head.", "qa_outputs.", "discriminator_predictions.", "generator_", "predictions.", "sop_classifier."),
+    *("classification_head.", "final_logits_bias"),
+)
 
 
 def modern_name(name: str) -> str:

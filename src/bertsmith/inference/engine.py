@@ -22,11 +22,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from bertsmith.core.errors import RecipeError
+from bertsmith.core.errors import CheckpointError, RecipeError
 from bertsmith.core.precision import PRECISIONS, autocast, resolve
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.inference.fused import FusedEncoder, obstacle
 from bertsmith.inference.lanes import in_lanes
+from bertsmith.layers.encoder import Encoder
 from bertsmith.layers.heads import DenseClassifier, PooledClassifier
 from bertsmith.layers.layout import Encoded
 from bertsmith.models.family import Model
@@ -87,9 +88,11 @@ class Engine:
         self.max_length = checkpoint.model.family.max_length
         self.task = task and replace(task, max_length=min(task.max_length, self.max_length))
         self._model = self._first_token_model = checkpoint.model.eval().to(self.device)
-        self._obstacle = obstacle(checkpoint.model.backbone)
+        backbone = checkpoint.model.backbone
+        self._obstacle = obstacle(backbone)
         if self._obstacle is None:
-            fused = FusedEncoder(checkpoint.model.backbone, PRECISIONS[self.precision])
+            assert isinstance(backbone, Encoder), "anything else is an obstacle"
+            fused = FusedEncoder(backbone, PRECISIONS[self.precision])
             self._model = _with_encoder(checkpoint.model, fused)
             self._first_token_model = _with_encoder(checkpoint.model, fused.for_first_token())
 
@@ -176,6 +179,7 @@ class Engine:
 
         Raises:
             RecipeError: The pooling is not known.
+            CheckpointError: The model is not an encoder alone.
         """
         found = list(self.vectors(texts, pooling, normalise=normalise, max_length=max_length))
         return np.stack(found) if found else np.empty((0, self._model.family.hidden_size), np.float32)
@@ -194,6 +198,11 @@ class Engine:
         """The vectors of `embed` for features, in order."""
         if pooling not in POOLINGS:
             raise RecipeError(f"pooling is {pooling!r}; allowed: {', '.join(map(repr, POOLINGS))}")
+        if not isinstance(self._model.backbone, Encoder):
+            raise CheckpointError(
+                f"the states of a {self._model.family.model_type} model are those of a target that it writes, not of the text that it reads; "
+                "take an encoder, such as BERT, or the states of `model.backbone.encoder`"
+            )
         model = self._first_token_model if pooling == "cls" else self._model
 
         def compute(chosen: list[Features]) -> Tensor:

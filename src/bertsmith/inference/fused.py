@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
 from bertsmith.layers.attention import EVERYWHERE, SelfAttention, attend
+from bertsmith.layers.decoder import Backbone
 from bertsmith.layers.encoder import Block, Encoder
 from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.layout import Encoded, Group, Layout
@@ -45,11 +46,13 @@ IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def obstacle(encoder: Encoder) -> str | None:
+def obstacle(encoder: Backbone) -> str | None:
     """Why an encoder cannot be fused; None if it can.
 
     Blocks that a tuning technique has edited are not what their class says, and are left alone.
     """
+    if not isinstance(encoder, Encoder):
+        return "it has a decoder"
     if encoder.embeddings.token.weight.device.type != "cpu":
         return f"it is on {encoder.embeddings.token.weight.device.type}"
     wanted = {"": Block, "attention": SelfAttention, "feed_forward": FeedForward}

@@ -69,8 +69,8 @@ class Embeddings(nn.Module):
     """Token, position and segment embeddings, added, normalised, dropped out; and widened where they are narrower than the blocks.
 
     Args:
-        vocabulary: Number of token ids; or the token embedding itself, where it is another's (a decoder that shares its encoder's). It is not registered
-            here a second time.
+        vocabulary: Number of token ids; or the token embedding itself, where it is another's (a decoder that shares its encoder's). It is not
+            registered here a second time.
         hidden: Width of the states.
         max_positions: Number of position ids; where there is no table of positions, tokens of the longest sequence.
         dropout: Share of values set to zero while training, 0-1.

@@ -26,6 +26,6 @@ class FeedForward(nn.Module):
         self.activation = ACTIVATIONS[activation]
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()  # these are the widest values: one without a rate would cost time
 
-    def forward(self, states: Float[Tensor, "tokens hidden"]) -> Float[Tensor, "tokens hidden"]:
-        """Packed states in, packed states out; no residual."""
+    def forward(self, states: Float[Tensor, "*places hidden"]) -> Float[Tensor, "*places hidden"]:
+        """States in, states out; no residual."""
         return self.narrow(self.dropout(self.activation(self.widen(states))))

@@ -140,6 +140,7 @@ class Family(ABC):
 
     if TYPE_CHECKING:  # a field in most families, a property in those that call it otherwise
         hidden_size: Any
+        num_hidden_layers: Any
         initializer_range: Any
 
     @abstractmethod

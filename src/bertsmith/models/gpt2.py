@@ -45,6 +45,7 @@ class Gpt2(Family):
     resid_pdrop: float = 0.1
     embd_pdrop: float = 0.1
     attn_pdrop: float = 0.1
+    classifier_dropout: float = 0.1
     initializer_range: float = 0.02
     layer_norm_epsilon: float = 1e-5
     pad_token_id: int = 50256
@@ -85,6 +86,11 @@ class Gpt2(Family):
         return self.n_embd
 
     @property
+    def num_hidden_layers(self) -> int:
+        """Blocks."""
+        return self.n_layer
+
+    @property
     def max_length(self) -> int:
         """Tokens of the longest sequence."""
         return self.n_positions
@@ -122,7 +128,7 @@ def _classifier(family: Gpt2, _: Encoder, labels: int) -> nn.Module:
 
 
 def _tagger(family: Gpt2, _: Encoder, labels: int) -> nn.Module:
-    return TokenClassifier(family.n_embd, labels, 0.1)  # what `transformers` has for published models, whose files name no other rate
+    return TokenClassifier(family.n_embd, labels, family.classifier_dropout)
 
 
 def _span(family: Gpt2, _: Encoder, __: int) -> nn.Module:

@@ -22,7 +22,7 @@ from bertsmith.core.errors import CheckpointError
 from bertsmith.core.randomness import seed_at
 from bertsmith.core.registry import nearest
 from bertsmith.layers.embeddings import SinusoidalPositions
-from bertsmith.models.family import Family, Model, families
+from bertsmith.models.family import Family, Head, Model, families
 from bertsmith.text.tokenizer import Tokenizer
 
 TASK_FILE = "bertsmith.json"
@@ -78,7 +78,7 @@ def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) ->
     stored = _stored_heads(family, weights, config)
     stored_sizes = {head: _num_labels(family, head, weights) for head in stored}
     sizes = dict(heads) if heads is not None else stored_sizes
-    fresh = frozenset(head for head in sizes if head not in stored or (family.head(head).labelled and sizes[head] != stored_sizes[head]))
+    fresh = frozenset(head for head in sizes if _is_drawn(family.head(head), sizes[head], stored_sizes.get(head)))
     labels = _labels(config, max((stored_sizes[head] for head in sizes if head not in fresh), default=0), folder)
     model = _filled(family, sizes, fresh, weights, folder)
     for head in sorted(fresh):
@@ -186,22 +186,42 @@ def _full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> 
         question = f"is model_type in {folder / 'config.json'} right?"
         raise CheckpointError(f"{len(unknown)} weights in {folder} do not belong to a {family.model_type} model: {question}", sorted(unknown))
     named = family.weights.unfold({full[modern_name(name)]: weight for name, weight in weights.items()})
-    copies = {original: named[copy] for head in family.heads.values() for copy, original in head.weights.copies.items() if copy in named}
+    tables = [family.weights, *(head.weights for head in family.heads.values())]
+    copies = {original: named[copy] for table in tables for copy, original in table.copies.items() if copy in named}
     return {**copies, **named}
 
 
 def _stored_heads(family: Family, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> list[str]:
     """Heads all of whose weights are there.
 
-    A head without weights of its own is there if the architecture says so.
     Where two heads share names (`classifier`), the architecture decides; where it does not, a head that is wholly part of another gives way to it.
     """
     architectures = {str(name) for name in config.get("architectures") or []} - {family.base_architecture}
     names = {head: set(known.weights.rules.values()) for head, known in family.heads.items()}
     named = {head for head in family.heads if family.heads[head].architecture in architectures}
-    complete = [head for head in family.heads if all(_has(weights, name) for name in names[head]) and (names[head] or head in named)]
+    complete = [name for name, head in family.heads.items() if _is_complete(head, weights, named=name in named)]
     beaten = {head for head in complete for other in complete if names[head] < names[other] or (other in named and names[head] & names[other])}
     return [head for head in complete if head in named or head not in beaten]
+
+
+def _is_complete(head: Head, weights: Mapping[str, Tensor], *, named: bool) -> bool:
+    """Whether the weights of a head are there. If the architecture names it, that may be those alone that every file has, or none."""
+    names = set(head.weights.rules.values())
+    needed = names - set(head.weights.optional) if named else names
+    return (named or bool(names)) and all(_has(weights, name) for name in needed)
+
+
+def _is_drawn(head: Head, labels: int, stored_labels: int | None) -> bool:
+    """Whether a head that is asked for gets random weights.
+
+    Args:
+        head: The head.
+        labels: How many it is asked for with.
+        stored_labels: How many the one in the folder has; None where there is none.
+    """
+    if stored_labels is None:
+        return not set(head.weights.rules.values()) <= set(head.weights.optional)
+    return head.labelled and labels != stored_labels
 
 
 def _has(weights: Mapping[str, Tensor], template: str) -> bool:
@@ -229,6 +249,7 @@ def _filled(family: Family, sizes: Mapping[str, int], fresh: frozenset[str], wei
     state: dict[str, Tensor] = {}
     problems: list[str] = []
     computed = {f"{name}.weight": part.table() for name, part in model.named_modules() if isinstance(part, SinusoidalPositions)}
+    computed |= {name: torch.zeros(place.shape) for name, place in model.state_dict().items() if table.theirs(name) in table.optional}
     for name, place in model.state_dict().items():
         if name.startswith(tuple(f"heads.{head}." for head in fresh)):
             state[name] = torch.empty(place.shape)

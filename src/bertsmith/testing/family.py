@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,11 +15,27 @@ from torch import Tensor
 
 from bertsmith.core.errors import CheckpointError
 from bertsmith.core.types import Batch
-from bertsmith.layers.layout import Encoded, Layout
+from bertsmith.layers.attention import SelfAttention
+from bertsmith.layers.cache import Cache
+from bertsmith.layers.decoder import EncoderDecoder
+from bertsmith.layers.embeddings import Embeddings
+from bertsmith.layers.encoder import Encoder
+from bertsmith.layers.layout import Layout
 from bertsmith.models.family import Family, Model, families
-from bertsmith.models.loading import Checkpoint, load, published_weights, save
+from bertsmith.models.loading import Checkpoint, load, save
 from bertsmith.testing.expectations import expect, expect_close, expect_error, expect_same_weights
-from bertsmith.testing.tiny import label_counts, ragged, scattered, scores_of, tiny_family, tiny_model, tiny_tokenizer, without_dropout
+from bertsmith.testing.tiny import (
+    answered,
+    label_counts,
+    ragged,
+    scattered,
+    scores_of,
+    tiny_family,
+    tiny_model,
+    tiny_tokenizer,
+    with_dropout,
+    without_dropout,
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +59,9 @@ def check_family(family: str | type[Family], *, config: Mapping[str, Any] | None
     """Check that a family keeps what this package promises of all families.
 
     Its configuration goes there and back; its table of weight names is one-to-one for every head; padding, wherever it stands, changes nothing of
-    what is computed for real tokens, and neither does the way a batch lies in memory; every weight is trained; a saved folder opens with the same
-    bits; fresh weights reach everything; what is too long or empty is refused; dropout acts while training only.
+    what is computed for real tokens, and neither does the way a batch lies in memory, nor, where tokens look backwards only, going on step by step;
+    every weight is trained; a saved folder opens with the same bits; fresh weights reach everything; what is too long or empty is refused; dropout
+    acts while training only.
 
     Args:
         family: A registered name, or the class.
@@ -70,6 +87,7 @@ def check_family(family: str | type[Family], *, config: Mapping[str, Any] | None
         _check_fresh_weights(tiny, heads)
     _check_layouts(tiny)
     _check_padding(tiny)
+    _check_steps(tiny)
     _check_refusals(tiny)
 
 
@@ -123,7 +141,6 @@ def _check_saving(tiny: Family, heads: Mapping[str, int]) -> None:
     expect_same_weights(again.model, model, f"{_of(tiny, heads)}, saved and opened")
     with torch.no_grad():
         expect(torch.equal(again.model(batch).states, model(batch).states), f"{_of(tiny, heads)}: saved and opened, it computes something else")
-    expect(len(published_weights(model)) == len(model.state_dict()), f"{_of(tiny, heads)}: not every weight is saved")
 
 
 def _check_fresh_weights(tiny: Family, heads: Mapping[str, int]) -> None:
@@ -148,8 +165,10 @@ def _check_dropout(tiny: Family, heads: Mapping[str, int]) -> None:
         plain = tiny_model(without_dropout(tiny), heads).train()
         for a, b in zip(first, _everything(plain, names, batch), strict=True):
             expect_close(b, a, f"{_of(tiny, heads)}: training without dropout and evaluation", 1e-4)
-        if without_dropout(tiny) != tiny:
-            differs = any(not torch.equal(a, b) for a, b in zip(first, _everything(model.train(), names, batch), strict=True))
+        noisy = with_dropout(tiny, 0.5)
+        if noisy != tiny:
+            dropping = tiny_model(noisy, heads).train()
+            differs = any(not torch.equal(a, b) for a, b in zip(first, _everything(dropping, names, batch), strict=True))
             expect(differs, f"{_of(tiny, heads)}: dropout does nothing while training")
 
 
@@ -159,30 +178,27 @@ def _everything(model: Model, heads: Sequence[str], batch: Batch) -> list[Tensor
 
 def _check_layouts(tiny: Family) -> None:
     model, batch = tiny_model(tiny, {}), ragged(tiny)
-    real = batch.attention_mask.bool()
+    real = answered(batch)
     with torch.no_grad():
         expected = model(batch).at(real)
         for one_group in (True, False):
-            layout = Layout.of(batch.attention_mask, one_group=one_group)
-            states = model.backbone.embeddings(batch, layout)
-            for block in model.backbone.stack(list(model.backbone.blocks)):
-                states = block(states, layout)
-            expect_close(Encoded(states, layout).at(real), expected, f"{_of(tiny, {})}: states with one_group={one_group}")
+            with _replaced(model, "layout", [lambda given, one=one_group: Layout.of(given.attention_mask, one_group=one)] * 2):
+                expect_close(model(batch).at(real), expected, f"{_of(tiny, {})}: states with one_group={one_group}")
         alone = torch.cat([model(_row(batch, row)).states for row in range(len(real))])
         expect_close(expected, alone, f"{_of(tiny, {})}: states of a batch and of its sequences alone")
 
 
 def _check_padding(tiny: Family) -> None:
     model, batch = tiny_model(tiny, {}), ragged(tiny)
-    real = batch.attention_mask.bool()
+    real = answered(batch)
     with torch.no_grad():
         expected = model(batch).at(real)
         wider = _padded_to(batch, tiny, model.backbone.embeddings.max_length)
-        expect_close(model(wider).at(wider.attention_mask.bool()), expected, f"{_of(tiny, {})}: states with more padding on the right")
-        segments = torch.where(real, batch.token_type_ids, getattr(tiny, "type_vocab_size", 1) - 1)
+        expect_close(model(wider).at(answered(wider)), expected, f"{_of(tiny, {})}: states with more padding on the right")
+        segments = torch.where(batch.attention_mask.bool(), batch.token_type_ids, getattr(tiny, "type_vocab_size", 1) - 1)
         expect_close(model(replace(batch, token_type_ids=segments)).at(real), expected, f"{_of(tiny, {})}: states with other segments at padding")
         holes = scattered(batch, tiny)
-        found = model(holes).at(holes.attention_mask.bool())
+        found = model(holes).at(answered(holes))
         alone = torch.cat([_without_holes(model, holes, row) for row in range(len(real))])
         expect_close(found, alone, f"{_of(tiny, {})}: states with padding on the left and inside, and without, at the same positions")
 
@@ -191,48 +207,82 @@ def _padded_to(batch: Batch, tiny: Family, width: int) -> Batch:
     """The same batch, padded on the right to `width` columns."""
     missing = (0, width - batch.input_ids.shape[1])
     padded = (torch.nn.functional.pad(batch.input_ids, missing, value=tiny.pad_token_id), torch.nn.functional.pad(batch.attention_mask, missing))
-    return Batch(*padded, torch.nn.functional.pad(batch.token_type_ids, missing))
+    target = batch.target and _padded_to(batch.target, tiny, width)
+    return Batch(*padded, torch.nn.functional.pad(batch.token_type_ids, missing), target=target)
 
 
 def _row(batch: Batch, row: int) -> Batch:
     real = batch.attention_mask[row].bool()
-    return Batch(batch.input_ids[row][real][None], batch.attention_mask[row][real][None], batch.token_type_ids[row][real][None])
+    inputs = (tensor[row][real][None] for tensor in (batch.input_ids, batch.attention_mask, batch.token_type_ids))
+    return Batch(*inputs, target=batch.target and _row(batch.target, row))
 
 
 def _without_holes(model: Model, batch: Batch, row: int) -> Tensor:
     """A sequence by itself, each token at the position that it has in the batch."""
-    positions = model.backbone.embeddings.positions(batch.input_ids)[row][batch.attention_mask[row].bool()]
-    with _positions(model, positions):
+    sides = [batch] if batch.target is None else [batch, batch.target]
+    positions = [
+        embeddings.positions(side.input_ids)[row][side.attention_mask[row].bool()] for embeddings, side in zip(_embeddings(model), sides, strict=True)
+    ]
+    with _replaced(model, "positions", [lambda _, given=given: given[None] for given in positions]):
         return model(_row(batch, row)).states
 
 
-@contextmanager
-def _positions(model: Model, positions: Tensor) -> Generator[None]:
-    def given(_: Tensor) -> Tensor:
-        return positions[None]
+def _embeddings(model: Model) -> list[Embeddings]:
+    """Of the source and of the target, or of the only input."""
+    backbone = model.backbone
+    return [backbone.encoder.embeddings, backbone.decoder.embeddings] if isinstance(backbone, EncoderDecoder) else [backbone.embeddings]
 
-    embeddings = model.backbone.embeddings
-    rule, embeddings.positions = embeddings.positions, given
+
+@contextmanager
+def _replaced(model: Model, name: str, rules: Sequence[Callable[[Any], Any]]) -> Generator[None]:
+    """Other rules for a while, one for each of a model's embeddings."""
+    replaced = [(embeddings, embeddings.__dict__.get(name)) for embeddings in _embeddings(model)]
+    for (embeddings, _), rule in zip(replaced, rules, strict=False):
+        embeddings.__dict__[name] = rule
     try:
         yield
     finally:
-        embeddings.positions = rule
+        for embeddings, rule in replaced:
+            del embeddings.__dict__[name]
+            if rule is not None:
+                embeddings.__dict__[name] = rule
+
+
+def _check_steps(tiny: Family) -> None:
+    """Token by token, what is in the cache is as good as what came before; the first call takes several."""
+    model, batch = tiny_model(tiny, {}), ragged(tiny)
+    backbone, target = model.backbone, batch.target or batch
+    decoder = backbone.decoder if isinstance(backbone, EncoderDecoder) else backbone
+    if not all(part.sight.causal for part in decoder.modules() if isinstance(part, SelfAttention)):
+        return
+    first, width = 3, target.input_ids.shape[1]
+    layers = decoder.layers if isinstance(decoder, Encoder) else len(decoder.blocks)
+    with torch.no_grad():
+        cache = Cache(layers, torch.ones_like(target.input_ids[:, :first]).bool(), width - first)
+        if isinstance(backbone, EncoderDecoder):
+            backbone.decoder.remember(backbone.encoder(batch), cache)
+        states = torch.cat([decoder.step(columns, cache) for columns in target.input_ids.split([first, *[1] * (width - first)], dim=1)], dim=1)
+        expect_close(states[answered(batch)], model(batch).at(answered(batch)), f"{_of(tiny, {})}: states step by step and all at once")
 
 
 def _check_refusals(tiny: Family) -> None:
     model = tiny_model(tiny, {})
     limit = model.backbone.embeddings.max_length
     expect(limit == tiny.max_length, f"max_length of the family is {tiny.max_length}, that of its embeddings {limit}")
+    short, long = ragged(tiny, (3, 1)), ragged(tiny, (limit + 1, 1))
+    wrong = {f"a sequence of {limit + 1} tokens": replace(long, target=short.target), "a sequence without tokens": ragged(tiny, (3, 0))}
+    if short.target:
+        wrong[f"a target of {limit + 1} tokens"] = replace(short, target=long.target)
     with torch.no_grad():
         model(ragged(tiny, (limit, 1)))
-        expect_error(ValueError, lambda: model(ragged(tiny, (limit + 1, 1))), f"{_of(tiny, {})}: a sequence of {limit + 1} tokens")
-        expect_error(ValueError, lambda: model(ragged(tiny, (3, 0))), f"{_of(tiny, {})}: a sequence without tokens")
+        for what, batch in wrong.items():
+            expect_error(ValueError, lambda given=batch: model(given), f"{_of(tiny, {})}: {what}")
     name = "a_head_that_nobody_has"
     expect_error(CheckpointError, lambda: tiny.build_model({name: 0}), f"{_of(tiny, {})}: the head {name!r}")
 
 
 def _check_peer(peer: Peer) -> None:
-    name, checkpoint, real = peer.folder.name, load(str(peer.folder)), peer.batch.attention_mask.bool()
+    name, checkpoint, real = peer.folder.name, load(str(peer.folder)), answered(peer.batch)
     with torch.no_grad():
         expect_close(checkpoint.model(peer.batch).at(real), peer.states[real], f"{name}: states, ours and the peer's")
         for head, scores in peer.scores.items():

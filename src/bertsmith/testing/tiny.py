@@ -6,16 +6,19 @@ import dataclasses
 import math
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Bool
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
 
 from bertsmith.checkpoint.folder import write_json
 from bertsmith.core.types import Batch, Example
 from bertsmith.models.family import Family, Head, Model
+from bertsmith.models.sequence_to_sequence import SequenceToSequence
 from bertsmith.text.tokenizer import Tokenizer
 
 SIZES = {
@@ -25,7 +28,14 @@ SIZES = {
     "num_attention_heads": 3,
     "intermediate_size": 36,
     "max_position_embeddings": 64,
+    "d_model": 24,
+    **{f"{side}_{size}": number for side in ("encoder", "decoder") for size, number in (("layers", 2), ("attention_heads", 3), ("ffn_dim", 36))},
+    "n_positions": 64,
+    "n_embd": 24,
+    "n_layer": 2,
+    "n_head": 3,
 }
+"""What families call their sizes."""
 LABELS = 3
 LENGTHS = (7, 3, 12, 12, 1)
 TEXTS = (
@@ -39,9 +49,12 @@ TEXTS = (
 
 
 def tiny_family(kind: type[Family], changes: Mapping[str, Any] | None = None) -> Family:
-    """A small configuration of a family: the sizes that it has a field for, and `changes`."""
-    fields = {field.name for field in dataclasses.fields(kind)}
-    return kind.from_config({**{name: size for name, size in SIZES.items() if name in fields}, **(changes or {})}, "the tiny configuration")
+    """A small configuration of a family: the sizes that it has a field for, special tokens among the few that there are, and `changes`."""
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    values = {name: size for name, size in SIZES.items() if name in defaults} | dict(changes or {})
+    last = values["vocab_size"] - 1
+    special = {name: last for name, number in defaults.items() if name.endswith("_token_id") and isinstance(number, int) and number > last}
+    return kind.from_config({**special, **values}, "the tiny configuration")
 
 
 def label_counts(heads: Mapping[str, Head]) -> dict[str, int]:
@@ -50,13 +63,15 @@ def label_counts(heads: Mapping[str, Head]) -> dict[str, int]:
 
 
 def randomise(module: nn.Module, seed: int = 0) -> None:
-    """Draw every weight, norms and biases too, so that none of them can be mistaken for another or for nothing.
+    """Draw every weight, norms and biases too, so that none of them can be mistaken for another or for nothing; and what is stored beside them.
 
     Matrices keep the size of what goes through them; norms are scattered around 1, biases around 0.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for name, weight in module.named_parameters():
+        for name, weight in module.state_dict(keep_vars=True).items():
+            if not weight.is_floating_point() or (isinstance(weight, nn.Parameter) and not weight.requires_grad):
+                continue
             spread = 1 / math.sqrt(weight.shape[-1]) if weight.ndim > 1 else 0.1
             weight.normal_(1.0 if name.endswith("norm.weight") else 0.0, spread, generator=generator)
 
@@ -70,8 +85,12 @@ def tiny_model(family: Family, heads: Mapping[str, int], seed: int = 0) -> Model
 
 def without_dropout(family: Family) -> Family:
     """The same configuration with every dropout at 0."""
-    rates = {field.name: 0.0 for field in dataclasses.fields(family) if "dropout" in field.name}
-    return dataclasses.replace(family, **rates)
+    return with_dropout(family, 0.0)
+
+
+def with_dropout(family: Family, rate: float) -> Family:
+    """The same configuration with every dropout at `rate`."""
+    return replace(family, **{field.name: rate for field in dataclasses.fields(family) if "drop" in field.name})
 
 
 def tiny_tokenizer(family: Family, texts: Iterable[str] = TEXTS) -> Tokenizer:
@@ -105,14 +124,26 @@ def texts_of(examples: Sequence[Example]) -> list[str]:
 
 
 def ragged(family: Family, lengths: Sequence[int] = LENGTHS, *, width: int | None = None, seed: int = 1) -> Batch:
-    """Random sequences of these lengths, padded on the right to `width` columns."""
+    """Random sequences of these lengths, padded on the right to `width` columns; with targets of the lengths reversed where there is a decoder."""
+    batch = _ragged(family, lengths, width or max(lengths), seed)
+    if not isinstance(family, SequenceToSequence):
+        return batch
+    return replace(batch, target=_ragged(family, lengths[::-1], width or max(lengths), seed + 1))
+
+
+def _ragged(family: Family, lengths: Sequence[int], width: int, seed: int) -> Batch:
     generator = torch.Generator().manual_seed(seed)
-    shape = (len(lengths), width or max(lengths))
-    mask = (torch.arange(shape[1]) < torch.tensor(lengths)[:, None]).long()
+    shape = (len(lengths), width)
+    mask = (torch.arange(width) < torch.tensor(lengths)[:, None]).long()
     numbers = torch.randint(0, family.vocab_size - 1, shape, generator=generator)
     input_ids = numbers + (numbers >= family.pad_token_id).long()  # anything but padding
     segments = torch.randint(0, getattr(family, "type_vocab_size", 1), shape, generator=generator)
     return Batch(input_ids * mask + family.pad_token_id * (1 - mask), mask, segments * mask)
+
+
+def answered(batch: Batch) -> Bool[Tensor, "batch length"]:
+    """The real tokens of what a model gives states for."""
+    return (batch.target or batch).attention_mask.bool()
 
 
 def scattered(batch: Batch, family: Family, gaps: int = 5, seed: int = 2) -> Batch:
@@ -126,13 +157,13 @@ def scattered(batch: Batch, family: Family, gaps: int = 5, seed: int = 2) -> Bat
     real, before = mask.bool(), batch.attention_mask.bool()
     input_ids, segments = torch.full_like(mask, family.pad_token_id), torch.zeros_like(mask)
     input_ids[real], segments[real] = batch.input_ids[before], batch.token_type_ids[before]
-    return Batch(input_ids, mask, segments)
+    return Batch(input_ids, mask, segments, target=batch.target and scattered(batch.target, family, gaps, seed + 1))
 
 
 def scores_of(model: Model, name: str, batch: Batch) -> Tensor:
     """What a head says about every sequence or every real token of a batch."""
-    encoded, real = model(batch), batch.attention_mask.bool()
-    if name == "mlm":
+    encoded, real = model(batch), answered(batch)
+    if name in {"mlm", "lm"}:
         return model.heads[name](encoded.at(real))
     scores: Tensor = model.heads[name](encoded)
     return scores[real] if scores.shape[:2] == real.shape and scores.ndim > 2 else scores

@@ -16,7 +16,8 @@ class Frozen(Tuning):
         Labels are very few, or memory and time are. What is frozen costs no gradient and no optimiser state.
 
     Args:
-        layers: How many blocks are frozen, from the bottom; -1 for all of them, so that only the heads are trained.
+        layers: How many blocks are frozen, from the bottom, an encoder's before its decoder's; -1 for all of them, so that only the heads are
+            trained.
 
     Example:
         >>> Frozen(layers=6).layers
@@ -37,9 +38,9 @@ class Frozen(Tuning):
         Raises:
             ValueError: The model has fewer blocks.
         """
-        blocks = model.backbone.blocks
+        embeddings, *blocks = model.backbone.levels()
         if self.layers > len(blocks):
             raise ValueError(f"layers is {self.layers}, and the model has {len(blocks)} blocks")
         frozen = len(blocks) if self.layers == -1 else self.layers
-        for part in (model.backbone.embeddings, *blocks[:frozen]):
+        for part in (embeddings, *blocks[:frozen]):
             part.requires_grad_(False)

@@ -39,7 +39,7 @@ class LayerDecay(Tuning):
 
     def parameter_groups(self, model: Model, learning_rate: float, weight_decay: float) -> list[ParameterGroup]:
         """A pair of groups (decayed or not) for the heads, for every block and for the embeddings."""
-        parts = [model.heads, *reversed(model.backbone.blocks), model.backbone.embeddings]
+        parts = [model.heads, *reversed(model.backbone.levels())]
         groups: list[ParameterGroup] = []
         for depth, part in enumerate(parts):
             groups += decayed_and_not(part.named_parameters(), learning_rate * self.decay**depth, weight_decay)

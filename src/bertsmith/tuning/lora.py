@@ -6,6 +6,7 @@ Adapters are read and written in the format of `peft`, so that they can be excha
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ class LoraLinear(nn.Module):
         self.dropout = nn.Dropout(dropout)
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
-    def forward(self, states: Float[Tensor, "tokens inputs"]) -> Float[Tensor, "tokens outputs"]:
+    def forward(self, states: Float[Tensor, "*places inputs"]) -> Float[Tensor, "*places outputs"]:
         """The layer's output plus the change."""
         return self.linear(states) + self.scale * F.linear(F.linear(self.dropout(states), self.down), self.up)
 
@@ -114,7 +115,8 @@ class Lora(Tuning):
 
     def _targeted(self, model: Model) -> list[tuple[nn.Module, str, nn.Linear]]:
         found: list[tuple[nn.Module, str, nn.Linear]] = []
-        for parent in model.backbone.blocks.modules():
+        _, *blocks = model.backbone.levels()
+        for parent in nn.ModuleList(blocks).modules():
             found += [(parent, name, child) for name, child in parent.named_children() if name in self.targets and isinstance(child, nn.Linear)]
         return found
 
@@ -134,10 +136,10 @@ def write_adapter(model: Model, lora: Lora, folder: Path, base: str) -> None:
     for name, module in model.named_modules():
         if isinstance(module, LoraLinear):
             path = (table.theirs(f"{name}.weight") or "").removesuffix(".weight")
-            modules.add(path.split(".layer.")[-1].partition(".")[2])
+            modules.add(re.split(r"\.\d+\.", path)[-1])
             weights[f"{PREFIX}{path}.lora_A.weight"] = module.down
             weights[f"{PREFIX}{path}.lora_B.weight"] = module.up
-    heads = {table.theirs(f"heads.{name}") or "": weight for name, weight in model.heads.state_dict().items()}
+    heads = {table.theirs(f"heads.{name}") or "": weight for name, weight in model.heads.named_parameters()}
     weights |= {f"{PREFIX}{name}": weight for name, weight in heads.items()}
     config = {
         "peft_type": "LORA",
