@@ -1,8 +1,8 @@
 """What a decoder keeps of the tokens so far, so that a new one costs one token's work.
 
-A row holds a prompt, or the beginning of what is written about a source, and all its continuations: beams and samples are *branches* of one row. Their
-tokens stand in the columns of the step in which they were written, and a mask says which columns a branch has come through. So what branches have in
-common is kept once and looked at once, and nothing moves when one beam takes the place of another: only the mask does.
+A row holds a prompt, or the beginning of what is written about a source, and all its continuations: beams and samples are *branches* of one row.
+Their tokens stand in the columns of the step in which they were written, and a mask says which columns a branch has come through. So what branches
+have in common is kept once and looked at once, and nothing moves when one beam takes the place of another: only the mask does.
 
 ::
 
@@ -90,8 +90,7 @@ class Cache:
         Args:
             parents: The branch of the last step that each of them continues; before the first branching there is one only, the row itself.
         """
-        rows, branches = parents.shape
-        begin = self.filled
+        branches, begin = parents.shape[1], self.filled
         if self._seen is None:
             self._padding, self._steps = self._padding - begin, 0
             seen = self._mask.index_fill(1, torch.arange(begin, self._mask.shape[1], device=parents.device), False)[:, None].repeat(1, branches, 1)

@@ -1,8 +1,8 @@
 """Beam search: the best unfinished texts are followed side by side, and the best finished ones are kept.
 
-The decisions are those of `transformers` 5 (`GenerationMixin._beam_search`), token for token: twice as many candidates as beams are looked at, so that
-enough of them are unfinished; only the better half may finish; scores are sums of logarithms of probabilities, divided by the length to a power once
-finished. Computed differently, with the same result:
+The decisions are those of `transformers` 5 (`GenerationMixin._beam_search`), token for token: twice as many candidates as beams are looked at, so
+that enough of them are unfinished; only the better half may finish; scores are sums of logarithms of probabilities, divided by the length to a power
+once finished. Computed differently, with the same result:
 
 - of every beam's scores only the best few and the logarithm of the sum are computed, not a probability for every token;
 - beams are branches of one row (see `bertsmith.layers.cache`), so that none of the past is copied when one takes another's place;
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from bertsmith.inference.generation.options import Generation
 from bertsmith.inference.generation.rules import Rules, ends
@@ -66,7 +67,7 @@ class Finished:
             new: Which candidates are finished.
         """
         most, length = self.tokens.shape[2], tokens.shape[2]
-        all_tokens = torch.cat([self.tokens, torch.nn.functional.pad(tokens, (0, most - length))], dim=1)
+        all_tokens = torch.cat([self.tokens, F.pad(tokens, (0, most - length))], dim=1)
         all_lengths = torch.cat([self.lengths, torch.full_like(new, length, dtype=torch.long)], dim=1)
         self.scores, best = torch.cat([self.scores, scores], dim=1).topk(self.scores.shape[1])
         self.full = torch.cat([self.full, new], dim=1).gather(1, best)

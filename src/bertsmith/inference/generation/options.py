@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from bertsmith.core.errors import RecipeError
 
@@ -19,9 +19,9 @@ class Generation:
         eos_token_id: The token that ends a text; None where every text has `max_new_tokens`.
         decoder_start_token_id: What an encoder-decoder's text begins after; it is not part of the result. A decoder alone begins after its prompt.
         beams: How many unfinished texts are followed at once; 1 follows the most likely token alone.
-        length_penalty: Scores are divided by the number of tokens to this power: above 0 longer texts gain. Without beams this changes the scores only.
-        early_stopping: When a beam search stops. False: once no unfinished text could beat the finished ones if it ended now. True: as soon as there are
-            as many finished texts as beams. "never": once none could at any length.
+        length_penalty: Scores are divided by the number of tokens to this power: above 0 longer texts gain. Without beams it changes the scores only.
+        early_stopping: When a beam search stops. False: once no unfinished text could beat the finished ones if it ended now. True: as soon as there
+            are as many finished texts as beams. "never": once none could at any length.
         no_repeat_ngram: No sequence of so many tokens appears twice, the prompt included; 0 lets everything repeat.
         repetition_penalty: By how much tokens that are already there are made unlikely; above 0, and 1 leaves them as they are.
         forced_bos_token_id: The first token that is written, whatever the model says.
@@ -53,7 +53,7 @@ class Generation:
     decoder_start_token_id: int | None = None
     beams: int = 1
     length_penalty: float = 1.0
-    early_stopping: bool | Literal["never"] = False
+    early_stopping: bool | str = False
     no_repeat_ngram: int = 0
     repetition_penalty: float = 1.0
     forced_bos_token_id: int | None = None
@@ -85,15 +85,18 @@ class Generation:
                 yield f"{name} is {getattr(self, name)}; it must be above 0"
         if self.top_p > 1:
             yield f"top_p is {self.top_p}; it is a probability, and 1 takes all tokens"
-        for name in ("eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id"):
+        if self.early_stopping not in (True, False, "never"):
+            yield f"early_stopping is {self.early_stopping!r}; allowed: true, false, 'never'"
+        yield from self._no_tokens()
+
+    def _no_tokens(self) -> Iterator[str]:
+        for name in IDS:
             if (getattr(self, name) or 0) < 0:
                 yield f"{name} is {getattr(self, name)}; ids of tokens begin at 0"
         if negative := [number for number in self.suppressed if number < 0]:
             yield f"suppressed holds {negative}; ids of tokens begin at 0"
         if self.eos_token_id is not None and self.eos_token_id in self.suppressed:
             yield f"suppressed holds {self.eos_token_id}, which ends a text; for texts of a certain length set min_new_tokens"
-        if self.early_stopping not in (True, False, "never"):
-            yield f"early_stopping is {self.early_stopping!r}; allowed: true, false, 'never'"
 
     def _contradictions(self) -> Iterator[str]:
         if self.min_new_tokens > self.max_new_tokens:
@@ -107,6 +110,9 @@ class Generation:
             if self.num_return_sequences > max(self.beams, 1):
                 yield f"num_return_sequences is {self.num_return_sequences}; without drawing there are as many texts as beams, which are {self.beams}"
 
+
+IDS = ("eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id")
+"""Options that a model answers for, where they are not set."""
 
 LEAST = {"max_new_tokens": 1, "min_new_tokens": 0, "beams": 1, "no_repeat_ngram": 0, "top_k": 0, "num_return_sequences": 1}
 
@@ -124,16 +130,12 @@ PUBLISHED = {
 """Keys of a published configuration, and what they are called here."""
 
 
-IDS = ("eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id")
-"""Options that a model answers for, where they are not set."""
-
-
 def published(config: Mapping[str, Any]) -> Generation:
     """The options that a model was published with.
 
     Args:
-        config: The content of `generation_config.json`, or of a `config.json` that says the same, as older models have it. Options of drawing are left
-            out: a model that is asked for a text gives the same one every time.
+        config: The content of `generation_config.json`, or of a `config.json` that says the same, as older models have it. Options of drawing are
+            left out: a model that is asked for a text gives the same one every time.
 
     Raises:
         RecipeError: As for `Generation`; or several tokens end a text.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +22,7 @@ from bertsmith.layers.layout import Encoded
 from bertsmith.models.family import Model
 
 
+@runtime_checkable
 class Steps(Protocol):
     """A decoder that takes one step at a time: `Encoder` with blocks that look backwards only, `Decoder`, or one of them fused."""
 
@@ -98,8 +99,8 @@ class Running:
         longest, limit = ids.shape[1] + options.max_new_tokens - 1, parts.decoder.embeddings.max_length
         if longest > limit:
             raise RecipeError(
-                f"{ids.shape[1]} tokens to begin with and {options.max_new_tokens} new ones are more than the {limit} that the model has positions for: "
-                "shorten the prompt or lower max_new_tokens"
+                f"{ids.shape[1]} tokens to begin with and {options.max_new_tokens} new ones are more than the {limit} that the model has positions "
+                "for: shorten the prompt or lower max_new_tokens"
             )
         self.history = ids.where(mask, NOBODY)
         self.cache = Cache(parts.layers, mask, options.max_new_tokens * options.branches)

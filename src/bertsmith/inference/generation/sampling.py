@@ -1,7 +1,7 @@
 """One token after another: the likeliest (greedy), or one that is drawn.
 
-A draw is a function of the seed, the number of the row, the number of its text and the place in it, and of nothing else: a number between 0 and 1, which
-falls on a token when all of them are laid side by side, each as wide as it is likely.
+A draw is a function of the seed, the number of the row, the number of its text and the place in it, and of nothing else: a number between 0 and 1,
+which falls on a token when all of them are laid side by side, each as wide as it is likely.
 """
 
 from __future__ import annotations

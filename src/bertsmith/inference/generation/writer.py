@@ -13,7 +13,7 @@ from bertsmith.core.errors import DataError, RecipeError
 from bertsmith.core.precision import PRECISIONS, autocast, resolve
 from bertsmith.core.types import Batch
 from bertsmith.inference.engine import device_named
-from bertsmith.inference.fused_decoder import FusedDecoder, fused
+from bertsmith.inference.generation.fused import FusedDecoder, fused
 from bertsmith.inference.generation.options import IDS, Generation, published
 from bertsmith.inference.generation.running import Parts
 from bertsmith.inference.generation.writing import generate
@@ -62,7 +62,8 @@ class Writer:
         """A text for every text, in order: the best one, without special tokens.
 
         Args:
-            texts: Sources, of which as much is read as the model has positions for; or beginnings that a decoder goes on with, of which the end is read.
+            texts: Sources, of which as much is read as the model has positions for; or beginnings that a decoder goes on with, of which the end is
+                read.
             options: How to write; as published by default. Ids of tokens that they leave out are the model's.
 
         Raises:

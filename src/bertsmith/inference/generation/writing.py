@@ -19,9 +19,9 @@ from bertsmith.models.family import Model
 def generate(model: Model | Parts, batch: Batch, options: Generation | None = None, *, numbers: Sequence[int] | None = None) -> list[list[Written]]:
     """Let a model write.
 
-    With the options of `transformers.generate` and without drawing, the tokens are the same, row by row: what a row gives depends neither on padding nor on
-    the other rows. Where it does in `transformers`, its result for the row alone is what is meant: there, padding counts as a token in
-    `no_repeat_ngram_size`, and `forced_bos_token_id` holds for a decoder alone only after prompts of one token, here after all.
+    With the options of `transformers.generate` and without drawing, the tokens are the same, row by row. What is written after a prompt depends neither
+    on padding nor on the other rows, as it does in `transformers`, where padding counts as a token in `no_repeat_ngram_size`. There,
+    `forced_bos_token_id` holds for a decoder alone only after prompts of one token; here after all.
 
     Args:
         model: One with a head "lm", in evaluation mode; or its parts.
@@ -30,7 +30,8 @@ def generate(model: Model | Parts, batch: Batch, options: Generation | None = No
         numbers: Of the rows, which draws depend on; from 0 by default.
 
     Returns:
-        For every row `num_return_sequences` texts, best first where there are beams; fewer only where so many tokens are forced that there are no more.
+        For every row `num_return_sequences` texts, best first where there are beams; fewer only where so many tokens are forced that there are no
+        more.
 
     Raises:
         RecipeError: The model cannot generate; the options or the batch do not fit it.

@@ -14,8 +14,8 @@ class Written:
 
     Attributes:
         input_ids: The new tokens, without the prompt, and with the one that ends the text where there is one.
-        score: The sum of the logarithms of their probabilities, divided by their number to the power of `length_penalty`. With beams, probabilities are
-            the model's before suppressed and forced tokens are taken account of; without, they are those that the token was chosen by.
+        score: The sum of the logarithms of their probabilities, divided by their number to the power of `length_penalty`. With beams, probabilities
+            are the model's before suppressed and forced tokens are taken account of; without, they are those that the token was chosen by.
     """
 
     input_ids: Int32[np.ndarray, " length"]
