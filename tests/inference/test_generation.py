@@ -1,4 +1,4 @@
-"""Generation against `transformers.generate`: the same tokens, the same scores, whatever the options and wherever the padding; drawing by statistics."""
+"""Generation against `transformers.generate`: the same tokens and scores, whatever the options; drawing by statistics."""
 
 import dataclasses
 import json
@@ -17,9 +17,9 @@ from transformers import GenerationConfig, TemperatureLogitsWarper, TopKLogitsWa
 from bertsmith.core.errors import DataError, RecipeError
 from bertsmith.core.precision import autocast
 from bertsmith.core.types import Batch
-from bertsmith.inference.generation.fused import FusedDecoder, FusedHead, decoder_obstacle, fused
 from bertsmith.inference.generation import Generation, Writer, Written, generate, published
 from bertsmith.inference.generation.beams import BLOCK, largest
+from bertsmith.inference.generation.fused import FusedDecoder, FusedHead, decoder_obstacle, fused
 from bertsmith.inference.generation.rules import narrowed
 from bertsmith.inference.generation.running import Parts
 from bertsmith.models import Checkpoint, Model, create, load
@@ -85,20 +85,20 @@ def tokens_of(texts: list[list[Written]]) -> list[list[list[int]]]:
 def values_of(draw: st.DrawFn) -> dict[str, Any]:
     """Options; not yet a `Generation`, because what checks types in the tests draws numbers of its own while it is made."""
     most, beams = draw(st.integers(2, 12)), draw(st.integers(1, 5))
-    return dict(
-        max_new_tokens=most,
-        min_new_tokens=draw(st.integers(0, most)),
-        eos_token_id=draw(st.sampled_from([END, END, END, None])),
-        beams=beams,
-        length_penalty=draw(st.sampled_from([0.0, 0.5, 1.0, 2.0, -1.0])) if beams > 1 else 1.0,
-        early_stopping=draw(st.sampled_from([False, True, "never"])) if beams > 1 else False,
-        no_repeat_ngram=draw(st.integers(0, 3)),
-        repetition_penalty=draw(st.sampled_from([1.0, 1.0, 1.4, 0.8])),
-        forced_eos_token_id=draw(st.sampled_from([None, END])),
+    return {
+        "max_new_tokens": most,
+        "min_new_tokens": draw(st.integers(0, most)),
+        "eos_token_id": draw(st.sampled_from([END, END, END, None])),
+        "beams": beams,
+        "length_penalty": draw(st.sampled_from([0.0, 0.5, 1.0, 2.0, -1.0])) if beams > 1 else 1.0,
+        "early_stopping": draw(st.sampled_from([False, True, "never"])) if beams > 1 else False,
+        "no_repeat_ngram": draw(st.integers(0, 3)),
+        "repetition_penalty": draw(st.sampled_from([1.0, 1.0, 1.4, 0.8])),
+        "forced_eos_token_id": draw(st.sampled_from([None, END])),
         # In transformers padding is a token like others for no_repeat_ngram_size; where it is never written, that makes no difference.
-        suppressed=(PADDING, *draw(st.sets(st.integers(4, len(VOCABULARY) - 1), max_size=3))),
-        num_return_sequences=draw(st.integers(1, beams)),
-    )
+        "suppressed": (PADDING, *draw(st.sets(st.integers(4, len(VOCABULARY) - 1), max_size=3))),
+        "num_return_sequences": draw(st.integers(1, beams)),
+    }
 
 
 lengths_of = st.lists(st.integers(1, 9), min_size=1, max_size=6)
@@ -350,7 +350,7 @@ def test_a_decoder_that_was_edited_is_left_alone(pairs: dict[str, Pair]):
     class Edited(torch.nn.Linear):
         pass
 
-    encoder.blocks[0].attention.query = Edited(8, 8)  # pyright: ignore
+    encoder.blocks[0].attention.query = Edited(8, 8)
     assert decoder_obstacle(encoder) == "attention.query of block 0 is a Edited"
 
 

@@ -37,7 +37,7 @@ def fused(parts: Parts, dtype: torch.dtype = torch.float32) -> Parts:
     with torch.no_grad():
         if isinstance(decoder, Encoder | Decoder) and decoder_obstacle(decoder) is None:
             decoder = FusedDecoder(decoder, dtype)
-            head = FusedHead(head, dtype) if type(head) is NextTokenHead else head
+            head = FusedHead(head, dtype) if isinstance(head, NextTokenHead) else head
         if encoder is not None and obstacle(encoder) is None:
             encoder = FusedEncoder(encoder, dtype)
     return replace(parts, decoder=decoder, head=head, encoder=encoder)

@@ -19,8 +19,8 @@ from bertsmith.models.family import Model
 def generate(model: Model | Parts, batch: Batch, options: Generation | None = None, *, numbers: Sequence[int] | None = None) -> list[list[Written]]:
     """Let a model write.
 
-    With the options of `transformers.generate` and without drawing, the tokens are the same, row by row. What is written after a prompt depends neither
-    on padding nor on the other rows, as it does in `transformers`, where padding counts as a token in `no_repeat_ngram_size`. There,
+    With the options of `transformers.generate` and without drawing, the tokens are the same, row by row. What is written after a prompt depends
+    neither on padding nor on the other rows, as it does in `transformers`, where padding counts as a token in `no_repeat_ngram_size`. There,
     `forced_bos_token_id` holds for a decoder alone only after prompts of one token; here after all.
 
     Args:
