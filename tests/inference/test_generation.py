@@ -22,7 +22,7 @@ from bertsmith.inference.generation.beams import BLOCK, largest
 from bertsmith.inference.generation.fused import FusedDecoder, FusedHead, decoder_obstacle, fused
 from bertsmith.inference.generation.rules import narrowed
 from bertsmith.inference.generation.running import Parts
-from bertsmith.models import Checkpoint, Model, create, load
+from bertsmith.models import Checkpoint, Model, create, load, save
 from bertsmith.text.tokenizer import Tokenizer
 from tests.parity.peers import VOCABULARY, Pair, pair, peer_model, save_peer
 
@@ -421,3 +421,11 @@ def test_a_writer_writes_as_the_model_was_published(tmp_path: Path):
     expected = [peer.generate(torch.from_numpy(one.input_ids).long()[None])[0, 1:] for one in encodings]
     assert writer.write(texts) == [writer.tokenizer.decode(row) for row in expected]
     assert writer.written(texts, Generation(max_new_tokens=4))[0][0].input_ids[-1] == 3, "ids that options leave out are the model's"
+
+
+def test_a_saved_model_keeps_the_token_that_ends_its_texts(tmp_path: Path):
+    checkpoint = continuing()
+    assert Writer(checkpoint, precision="float32").options.eos_token_id is None, "the published one is not in so small a vocabulary"
+    tokenizer = checkpoint.tokenizer
+    save(create("gpt2", tokenizer, {"n_layer": 1, "n_embd": 8, "n_head": 1, "n_positions": 20, "eos_token_id": 3}, {"lm": 0}), tmp_path / "model")
+    assert Writer(load(str(tmp_path / "model")), precision="float32").options.eos_token_id == 3

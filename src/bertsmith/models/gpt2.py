@@ -49,6 +49,8 @@ class Gpt2(Family):
     initializer_range: float = 0.02
     layer_norm_epsilon: float = 1e-5
     pad_token_id: int = 50256
+    bos_token_id: int | None = 50256
+    eos_token_id: int | None = 50256
 
     model_type: ClassVar = "gpt2"
     base: ClassVar = "transformer"
