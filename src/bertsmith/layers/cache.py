@@ -43,15 +43,15 @@ class Past:
         self.filled = end
         return self._keys[:, :, :end], self._values[:, :, :end]
 
-    def keep(self, rows: Int[Tensor, " kept"]) -> None:
-        """Go on with these rows only."""
+    def choose(self, rows: Int[Tensor, " chosen"]) -> None:
+        """Go on with these rows only, in this order."""
         self.rows = len(rows)
-        self._keys, self._values = (self._shorter(memory, rows) for memory in (self._keys, self._values))
+        self._keys, self._values = (self._chosen(memory, rows) for memory in (self._keys, self._values))
 
-    def _shorter(self, memory: Tensor, rows: Tensor) -> Tensor:
-        shorter = memory.new_empty(len(rows), *memory.shape[1:])
-        shorter[:, :, : self.filled] = memory[rows, :, : self.filled]
-        return shorter
+    def _chosen(self, memory: Tensor, rows: Tensor) -> Tensor:
+        chosen = memory.new_empty(len(rows), *memory.shape[1:])
+        chosen[:, :, : self.filled] = memory[rows, :, : self.filled]
+        return chosen
 
 
 class Cache:
@@ -121,10 +121,10 @@ class Cache:
         seen = causal & self._mask[:, None, None, :end]
         return seen if self.filled else seen | torch.eye(new, dtype=torch.bool, device=device)  # padding looks at itself: nothing is not a number
 
-    def keep(self, rows: Int[Tensor, " kept"]) -> None:
-        """Go on with these rows only: the others are finished."""
+    def choose(self, rows: Int[Tensor, " chosen"]) -> None:
+        """Go on with these rows only, in this order; the others are finished."""
         for past in self.layers:
-            past.keep(rows)
+            past.choose(rows)
         self.sources = [(key[rows], value[rows]) for key, value in self.sources]
         self.source_mask = None if self.source_mask is None else self.source_mask[rows]
         self._mask, self._padding = self._mask[rows], self._padding[rows]

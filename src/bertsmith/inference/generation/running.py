@@ -121,7 +121,7 @@ class Running:
 
     def keep(self, rows: Int[Tensor, " kept"]) -> None:
         """Go on with these rows only."""
-        self.cache.keep(rows)
+        self.cache.choose(rows)
 
     def _step(self, ids: Tensor, *, last: bool = False) -> Tensor:
         states = self.parts.decoder.step(ids, self.cache)
