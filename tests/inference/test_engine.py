@@ -15,8 +15,11 @@ from bertsmith.core.types import Batch, Example
 from bertsmith.inference import engine as engine_module
 from bertsmith.inference.engine import Engine
 from bertsmith.inference.fused import FusedEncoder
-from bertsmith.models.loading import save
+from bertsmith.models.bart import Bart
+from bertsmith.models.loading import Checkpoint, save
 from bertsmith.tasks.pair import SentencePair
+from bertsmith.tasks.single import SingleSentence
+from bertsmith.testing.tiny import tiny_family, tiny_model, tiny_tokenizer
 from bertsmith.tuning.lora import Lora
 from tests.inference.conftest import WORDS, tiny_checkpoint
 
@@ -191,3 +194,16 @@ def test_unknown_pooling_and_missing_task_are_refused(tiny):
         Engine(tiny).embed(["cat"], "max")
     with pytest.raises(RecipeError, match="without a task"):
         next(Engine(tiny).predict(examples("cat")))
+
+
+def test_a_model_that_writes_predicts_and_has_no_vectors():
+    family = tiny_family(Bart, {"pad_token_id": 0})
+    tokenizer = tiny_tokenizer(family)
+    task = SingleSentence(labels=("a", "b"))
+    engine = Engine(Checkpoint(tiny_model(family, {"classification": 2}), tokenizer), task, precision="float32", device="cpu")
+    assert engine.describe()["encoder"] == "ordinary: it has a decoder"
+    rows = list(task.encode(examples("天气很好", "A good book", "slow"), tokenizer, labelled=False))
+    alone = np.concatenate([engine.scores([row]) for row in rows])
+    np.testing.assert_allclose(engine.scores(rows), alone, atol=1e-5)
+    with pytest.raises(CheckpointError, match="the states of a bart model are those of a target that it writes"):
+        engine.embed(["good"])

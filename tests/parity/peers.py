@@ -53,7 +53,10 @@ class Kind:
 
 SEQUENCE_TO_SEQUENCE = {
     **{f"{side}_{size}": value for side in ("encoder", "decoder") for size, value in (("layers", 2), ("attention_heads", 3), ("ffn_dim", 40))},
-    **{"dropout": 0.0, "bos_token_id": 2, "eos_token_id": 3, "forced_eos_token_id": 3},
+    "dropout": 0.0,
+    "bos_token_id": 2,
+    "eos_token_id": 3,
+    "forced_eos_token_id": 3,
 }
 CONDITIONAL = {"lm": "ForConditionalGeneration"}
 FAMILIES = {

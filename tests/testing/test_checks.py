@@ -16,9 +16,13 @@ from torch import nn
 from bertsmith.checkpoint.weights import WeightTable
 from bertsmith.core.registry import Registry
 from bertsmith.core.types import Batch
+from bertsmith.layers.attention import Sight
+from bertsmith.layers.decoder import DecoderBlock
 from bertsmith.layers.embeddings import Embeddings
 from bertsmith.models.bert import Bert
 from bertsmith.models.family import Family, Head, families
+from bertsmith.models.marian import Marian
+from bertsmith.models.sequence_to_sequence import language_model
 from bertsmith.objectives import objectives
 from bertsmith.objectives.mlm import MaskedLanguageModel
 from bertsmith.tasks import tasks
@@ -131,6 +135,32 @@ def test_what_is_wrong_with_a_family_is_found(what: str, registered: Any):
     kind = registered(families, Bert, {"heads": {"pooler": Bert.heads["pooler"]}, **change})
     with pytest.raises((AssertionError, IndexError), match=message):
         check_family(kind)
+
+
+MARIAN = Marian
+
+
+def seeing_ahead(family: Marian) -> DecoderBlock:
+    block = MARIAN.decoder_block(family)
+    block.attention.sight = Sight()
+    return block
+
+
+SEQUENCE_TO_SEQUENCE: dict[str, tuple[Change, str]] = {
+    "a decoder that sees ahead": ({"decoder_block": seeing_ahead}, "states step by step and all at once: they differ"),
+    "a decoder with an embedding of its own": (
+        {"embeddings": lambda family, _: MARIAN.embeddings(family, family.vocab_size)},
+        r"no published name for \['backbone.decoder.embeddings.token.weight'\]",
+    ),
+    "a bias that is not saved": ({"heads": {"lm": Head(language_model("").build, WeightTable({}), "MarianMTModel", labelled=False)}}, "no published"),
+}
+
+
+@pytest.mark.parametrize("what", SEQUENCE_TO_SEQUENCE)
+def test_what_is_wrong_with_a_family_that_has_a_decoder_is_found(what: str, registered: Any):
+    change, message = SEQUENCE_TO_SEQUENCE[what]
+    with pytest.raises(AssertionError, match=message):
+        check_family(registered(families, MARIAN, change))
 
 
 def test_a_family_that_is_not_registered_is_no_family():

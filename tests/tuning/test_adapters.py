@@ -1,12 +1,20 @@
 """Adapter folders go to `peft` and come back from it, with equal outputs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import BertConfig, BertForSequenceClassification, RobertaConfig, RobertaForSequenceClassification
+from transformers import (
+    BartConfig,
+    BartForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 
 from bertsmith.core.errors import CheckpointError
 from bertsmith.core.types import Batch
@@ -87,6 +95,27 @@ def test_peft_opens_our_adapter_with_equal_outputs(family, tmp_path):
     torch.testing.assert_close(scores(model, inputs), expected, atol=1e-5, rtol=1e-4)
     assert not any(isinstance(module, LoraLinear) for module in model.modules())
     assert set(published_weights(model)) == {name for name in peer(family).state_dict() if "position_ids" not in name}
+
+
+def test_peft_opens_an_adapter_of_encoder_and_decoder(tmp_path):
+    sizes = {f"{side}_{size}": 2 for side in ("encoder", "decoder") for size in ("layers", "attention_heads")}
+    torch.manual_seed(0)
+    base = BartForSequenceClassification(BartConfig(vocab_size=40, d_model=16, encoder_ffn_dim=24, decoder_ffn_dim=24, init_std=0.3, **sizes)).eval()
+    model = ours("bart", base)
+    Lora(rank=3).apply(model)
+    changed = [name for name, part in model.named_modules() if isinstance(part, LoraLinear)]
+    assert [sum(part in name for name in changed) for part in ("encoder.", "decoder.", "cross.")] == [4, 8, 4]
+    shaken(model)
+    inputs = batch(model.family.pad_token_id)
+    ids = torch.where(inputs.attention_mask.cumsum(1) == inputs.attention_mask.sum(1, keepdim=True), inputs.attention_mask * 2, inputs.input_ids)
+    inputs = replace(inputs, input_ids=ids.masked_fill(inputs.attention_mask == 0, 1))
+    expected = scores(model, inputs)
+    Lora(rank=3).finish(model, tmp_path, "somewhere/base")
+    theirs = PeftModel.from_pretrained(base, str(tmp_path / "adapter")).eval()
+    with torch.no_grad():
+        found = theirs(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask).logits
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(scores(model, inputs), expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])

@@ -79,7 +79,7 @@ def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) ->
     stored_sizes = {head: _num_labels(family, head, weights) for head in stored}
     sizes = dict(heads) if heads is not None else stored_sizes
     fresh = frozenset(head for head in sizes if _is_drawn(family.head(head), sizes[head], stored_sizes.get(head)))
-    labels = _labels(config, max((stored_sizes[head] for head in sizes if head not in fresh), default=0), folder)
+    labels = _labels(config, max((stored_sizes.get(head, 0) for head in sizes if head not in fresh), default=0), folder)
     model = _filled(family, sizes, fresh, weights, folder)
     for head in sorted(fresh):
         model.reinitialise(torch.Generator().manual_seed(seed_at(seed, "head", head)), model.heads[head])

@@ -182,10 +182,14 @@ def _check_layouts(tiny: Family) -> None:
     with torch.no_grad():
         expected = model(batch).at(real)
         for one_group in (True, False):
-            with _replaced(model, "layout", [lambda given, one=one_group: Layout.of(given.attention_mask, one_group=one)] * 2):
+            with _replaced(model, "layout", [_layout(one_group)] * 2):
                 expect_close(model(batch).at(real), expected, f"{_of(tiny, {})}: states with one_group={one_group}")
         alone = torch.cat([model(_row(batch, row)).states for row in range(len(real))])
         expect_close(expected, alone, f"{_of(tiny, {})}: states of a batch and of its sequences alone")
+
+
+def _layout(one_group: bool) -> Callable[[Batch], Layout]:
+    return lambda batch: Layout.of(batch.attention_mask, one_group=one_group)
 
 
 def _check_padding(tiny: Family) -> None:
@@ -213,8 +217,8 @@ def _padded_to(batch: Batch, tiny: Family, width: int) -> Batch:
 
 def _row(batch: Batch, row: int) -> Batch:
     real = batch.attention_mask[row].bool()
-    inputs = (tensor[row][real][None] for tensor in (batch.input_ids, batch.attention_mask, batch.token_type_ids))
-    return Batch(*inputs, target=batch.target and _row(batch.target, row))
+    input_ids, mask, segments = (tensor[row][real][None] for tensor in (batch.input_ids, batch.attention_mask, batch.token_type_ids))
+    return Batch(input_ids, mask, segments, target=batch.target and _row(batch.target, row))
 
 
 def _without_holes(model: Model, batch: Batch, row: int) -> Tensor:
@@ -253,7 +257,7 @@ def _check_steps(tiny: Family) -> None:
     model, batch = tiny_model(tiny, {}), ragged(tiny)
     backbone, target = model.backbone, batch.target or batch
     decoder = backbone.decoder if isinstance(backbone, EncoderDecoder) else backbone
-    if not all(part.sight.causal for part in decoder.modules() if isinstance(part, SelfAttention)):
+    if isinstance(decoder, Encoder) and not all(part.sight.causal for part in decoder.modules() if isinstance(part, SelfAttention)):
         return
     first, width = 3, target.input_ids.shape[1]
     layers = decoder.layers if isinstance(decoder, Encoder) else len(decoder.blocks)

@@ -83,7 +83,7 @@ def check_training(checked: Objective, examples: Sequence[Example], family: str)
 def model_for(checked: Objective, examples: Sequence[Example], family: str) -> tuple[Model, Tokenizer]:
     """A tiny model without dropout that has the heads which are asked for, and a tokenizer that can write the examples."""
     tokenizer = tiny_tokenizer(tiny_family(families[family]), texts_of(examples))
-    tiny = tiny_family(families[family], {"vocab_size": tokenizer.vocabulary_size, "max_position_embeddings": 600})
+    tiny = tiny_family(families[family], {"vocab_size": tokenizer.vocabulary_size}, positions=600)
     return tiny_model(without_dropout(tiny), {name: request.labels for name, request in checked.heads().items()}), tokenizer
 
 

@@ -27,15 +27,15 @@ SIZES = {
     "num_hidden_layers": 2,
     "num_attention_heads": 3,
     "intermediate_size": 36,
-    "max_position_embeddings": 64,
     "d_model": 24,
     **{f"{side}_{size}": number for side in ("encoder", "decoder") for size, number in (("layers", 2), ("attention_heads", 3), ("ffn_dim", 36))},
-    "n_positions": 64,
     "n_embd": 24,
     "n_layer": 2,
     "n_head": 3,
 }
 """What families call their sizes."""
+POSITIONS = ("max_position_embeddings", "n_positions")
+"""What they call the number of positions."""
 LABELS = 3
 LENGTHS = (7, 3, 12, 12, 1)
 TEXTS = (
@@ -48,10 +48,11 @@ TEXTS = (
 )
 
 
-def tiny_family(kind: type[Family], changes: Mapping[str, Any] | None = None) -> Family:
+def tiny_family(kind: type[Family], changes: Mapping[str, Any] | None = None, *, positions: int = 64) -> Family:
     """A small configuration of a family: the sizes that it has a field for, special tokens among the few that there are, and `changes`."""
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
-    values = {name: size for name, size in SIZES.items() if name in defaults} | dict(changes or {})
+    sizes = {**SIZES, **dict.fromkeys(POSITIONS, positions)}
+    values = {name: size for name, size in sizes.items() if name in defaults} | dict(changes or {})
     last = values["vocab_size"] - 1
     special = {name: last for name, number in defaults.items() if name.endswith("_token_id") and isinstance(number, int) and number > last}
     return kind.from_config({**special, **values}, "the tiny configuration")
