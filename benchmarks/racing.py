@@ -94,16 +94,19 @@ def minilm_folder() -> Path:
     return folder
 
 
-def add_places(parser: argparse.ArgumentParser, race: str) -> None:
-    """The options of every race that say where its data is and where its results go."""
-    data = Path(os.environ.get("BERTSMITH_DATA", ROOT.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=data, help="public data sets")
+def add_places(parser: argparse.ArgumentParser, race: str, *, data: bool = True) -> None:
+    """The options of every race that say where its results go, and where its data is if it needs any."""
+    if data:
+        folder = Path(os.environ.get("BERTSMITH_DATA", ROOT.parent / "shared" / "data"))
+        parser.add_argument("--data", type=Path, default=folder, help="public data sets")
     parser.add_argument("--out", type=Path, help=f"where {race}.json and {race}.md go: benchmarks/results, or a temporary folder with --quick")
 
 
 def settle_places(parser: argparse.ArgumentParser, arguments: argparse.Namespace, race: str) -> None:
     """Fill in what was not given, and end with a message where there is no data."""
     arguments.out = arguments.out or (Path(tempfile.mkdtemp(prefix=f"{race}-")) if arguments.quick else ROOT / "benchmarks" / "results")
+    if "data" not in arguments:
+        return
     arguments.data = arguments.data.resolve()
     if not arguments.data.is_dir():
         parser.error(f"no data sets at {arguments.data}; give their folder with --data or in BERTSMITH_DATA")

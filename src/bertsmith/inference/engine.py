@@ -77,7 +77,7 @@ class Engine:
     ) -> None:
         if batch_tokens < 1:
             raise RecipeError(f"batch_tokens is {batch_tokens}; it must be at least 1")
-        self.device = _device(device)
+        self.device = device_named(device)
         self.precision = resolve(precision, self.device)
         self.batch_tokens = batch_tokens
         self.tokenizer = checkpoint.tokenizer
@@ -235,7 +235,12 @@ def _with_encoder(model: Model, encoder: FusedEncoder) -> Model:
     return Model(model.family, encoder, dict(model.heads.items())).eval()
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """A device by its name; "auto" is CUDA where there is one.
+
+    Raises:
+        RecipeError: There is no such device here.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

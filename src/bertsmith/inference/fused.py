@@ -16,7 +16,7 @@ Most of the time goes into matrix products, and little can be done about those. 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from itertools import groupby
@@ -34,7 +34,18 @@ from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.layout import Encoded, Group, Layout
 from bertsmith.layers.rotary import Rotary, Waves
 
-IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {"gelu": torch.ops.aten.gelu_, "relu": torch.relu_, "tanh": torch.tanh_}
+
+def _gelu_tanh_(values: Tensor) -> Tensor:
+    return torch.ops.aten.gelu_(values, approximate="tanh")
+
+
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": torch.ops.aten.gelu_,
+    "gelu_new": _gelu_tanh_,
+    "gelu_pytorch_tanh": _gelu_tanh_,
+    "relu": torch.relu_,
+    "tanh": torch.tanh_,
+}
 
 
 def obstacle(encoder: Backbone) -> str | None:
@@ -49,7 +60,17 @@ def obstacle(encoder: Backbone) -> str | None:
     wanted = {"": Block, "attention": SelfAttention, "feed_forward": FeedForward}
     wanted |= {f"attention.{name}": nn.Linear for name in ("query", "key", "value", "output")}
     wanted |= {f"feed_forward.{name}": nn.Linear for name in ("widen", "narrow")}
-    for number, block in enumerate(encoder.blocks):
+    return stranger(encoder.blocks, wanted)
+
+
+def stranger(blocks: Iterable[nn.Module], wanted: Mapping[str, type[nn.Module]]) -> str | None:
+    """The first part of some blocks that is not of the class that is wanted, in words; None where all are.
+
+    Args:
+        blocks: Of an encoder or a decoder.
+        wanted: Class of every part by its name inside a block; "" is the block.
+    """
+    for number, block in enumerate(blocks):
         for name, kind in wanted.items():
             found = type(block.get_submodule(name))
             if found is not kind:
@@ -134,15 +155,14 @@ class FusedBlock:
         self.heads, self.sight, self.rotary = attention.heads, attention.sight, attention.rotary
         self.norm_first, self.gated = block.norm_first, feed_forward.gated
 
-        def product(*linears: nn.Linear) -> Product:
-            return Product(*_as_one(linears, dtype), onednn_tokens, laid_out_after)
+        def one(*linears: nn.Linear) -> Product:
+            return product(linears, dtype, onednn_tokens, laid_out_after)
 
-        self.query_key_value = product(attention.query, attention.key, attention.value)
-        self.output = product(attention.output)
-        self.widen, self.narrow = product(feed_forward.widen), product(feed_forward.narrow)
-        self.activation = IN_PLACE.get(feed_forward.activation_name, ACTIVATIONS[feed_forward.activation_name])
-        self.attention_norm = _norm(block.attention_norm, dtype)
-        self.feed_forward_norm = _norm(block.feed_forward_norm, dtype)
+        self.query_key_value = one(attention.query, attention.key, attention.value)
+        self.output = one(attention.output)
+        self.widen, self.narrow = one(feed_forward.widen), one(feed_forward.narrow)
+        self.activation = activation(feed_forward.activation_name)
+        self.attention_norm, self.feed_forward_norm = norm(block.attention_norm, dtype), norm(block.feed_forward_norm, dtype)
         self.width = max(self.query_key_value.width, self.widen.width)
 
     def __call__(
@@ -233,23 +253,29 @@ class FusedEncoder(Encoder):
         return {rotary: rotary.waves(layout.places(), hidden // count) for rotary, count in heads.items()}
 
 
-def _as_one(linears: Sequence[nn.Linear], dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias, where there is one, of several layers with the same input."""
+def product(linears: Sequence[nn.Linear], dtype: torch.dtype, onednn_tokens: float, laid_out_after: int = ENOUGH) -> Product:
+    """Several linear layers with the same input as one; see `Product`."""
     weights = [linear.weight.detach() for linear in linears]
     weight = weights[0] if len(weights) == 1 else torch.cat(weights)
     biases = [linear.bias.detach() for linear in linears if _has_bias(linear)]
-    return weight.to(dtype), torch.cat(biases).to(dtype) if biases else None
+    return Product(weight.to(dtype), torch.cat(biases).to(dtype) if biases else None, onednn_tokens, laid_out_after)
 
 
 def _has_bias(layer: nn.Linear | nn.LayerNorm) -> bool:
     return "bias" in dict(layer.named_parameters())
 
 
-def _norm(norm: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    if not isinstance(norm, nn.LayerNorm):
-        return norm  # a block may do without
-    weight, bias = norm.weight.detach().to(dtype), norm.bias.detach().to(dtype) if _has_bias(norm) else None
-    return lambda states: torch.layer_norm(states, norm.normalized_shape, weight, bias, norm.eps)
+def norm(layer: nn.Module, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """A layer norm in `dtype`; or what stands in the place of one, where a block does without."""
+    if not isinstance(layer, nn.LayerNorm):
+        return layer
+    weight, bias = layer.weight.detach().to(dtype), layer.bias.detach().to(dtype) if _has_bias(layer) else None
+    return lambda states: torch.layer_norm(states, layer.normalized_shape, weight, bias, layer.eps)
+
+
+def activation(name: str) -> Callable[[Tensor], Tensor]:
+    """An activation function, in place where there is such a one."""
+    return IN_PLACE.get(name, ACTIVATIONS[name])
 
 
 def _turned(states: Tensor, waves: Waves) -> Tensor:

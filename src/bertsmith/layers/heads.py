@@ -343,6 +343,11 @@ class NextTokenHead(nn.Module):
         self.bias: Tensor | None
         self.register_buffer("bias", torch.zeros(1, embedding.num_embeddings) if bias else None)
 
+    @property
+    def embedding(self) -> nn.Embedding:
+        """The token embedding."""
+        return self._embedding[0]
+
     def forward(self, states: Float[Tensor, "chosen hidden"]) -> Float[Tensor, "chosen vocabulary"]:
         """Scores of what follows each of the chosen states; take them with `Encoded.at`."""
         scores = F.linear(states, self._embedding[0].weight)

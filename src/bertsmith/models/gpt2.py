@@ -49,6 +49,8 @@ class Gpt2(Family):
     layer_norm_epsilon: float = 1e-5
     classifier_dropout: float = 0.1
     pad_token_id: int = 50256
+    bos_token_id: int | None = 50256
+    eos_token_id: int | None = 50256
 
     model_type: ClassVar = "gpt2"
     base: ClassVar = "transformer"

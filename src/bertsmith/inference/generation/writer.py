@@ -1,0 +1,137 @@
+"""Texts in, texts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from bertsmith.checkpoint.folder import read_json
+from bertsmith.core.errors import DataError, RecipeError
+from bertsmith.core.precision import PRECISIONS, autocast, resolve
+from bertsmith.core.types import Batch
+from bertsmith.inference.engine import device_named
+from bertsmith.inference.generation.fused import FusedDecoder, fused
+from bertsmith.inference.generation.options import IDS, Generation, published
+from bertsmith.inference.generation.running import Parts
+from bertsmith.inference.generation.writing import generate
+from bertsmith.inference.generation.written import Written
+from bertsmith.models.loading import Checkpoint
+
+ROWS = 64
+"""Texts that are written at once, beams counted. At every step all weights are read once for all of them."""
+
+BATCH_TOKENS = 8192
+"""Tokens that are read at once, padding counted; a longer text is a batch of its own."""
+
+
+class Writer:
+    """A model ready to write: an encoder-decoder that answers to texts, or a decoder that goes on with them.
+
+    Args:
+        checkpoint: An opened model folder with the head "lm". Its model is moved to the device and put into evaluation mode.
+        precision: "float32", "bfloat16", or "auto": bfloat16 where the device has instructions for it.
+        device: "cpu", "cuda", "cuda:1", …, or "auto": CUDA where there is one.
+
+    Attributes:
+        options: Those that the model was published with.
+
+    Raises:
+        RecipeError: The model cannot generate; a precision or device that is not possible.
+
+    Example:
+        >>> import torch
+        >>> from bertsmith.models import create, load
+        >>> tokenizer = load("builtin:mini-zh").tokenizer
+        >>> checkpoint = create("gpt2", tokenizer, {"n_layer": 1, "n_embd": 16, "n_head": 2}, {"lm": 0})
+        >>> texts = Writer(checkpoint).write(["今天天气", "我"], Generation(max_new_tokens=5))
+        >>> len(texts)
+        2
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, precision: str = "auto", device: str = "auto") -> None:
+        self.device = device_named(device)
+        self.precision = resolve(precision, self.device)
+        self.tokenizer = checkpoint.tokenizer
+        self.parts = fused(Parts.of(checkpoint.model.eval().to(self.device)), PRECISIONS[self.precision])
+        self.options = _published(checkpoint)
+
+    def write(self, texts: Sequence[str], options: Generation | None = None) -> list[str]:
+        """A text for every text, in order: the best one, without special tokens.
+
+        Args:
+            texts: Sources, of which as much is read as the model has positions for; or beginnings that a decoder goes on with, of which the end is
+                read.
+            options: How to write; as published by default. Ids of tokens that they leave out are the model's.
+
+        Raises:
+            DataError: Lists the texts without a token.
+            RecipeError: The options do not fit the model.
+        """
+        return [self.tokenizer.decode(found[0].input_ids) if found else "" for found in self.written(texts, options)]
+
+    def written(self, texts: Sequence[str], options: Generation | None = None) -> list[list[Written]]:
+        """The tokens of `write` with their scores, `num_return_sequences` of them for every text."""
+        options = self._completed(options or self.options)
+        rows = self._rows(texts, options)
+        results: list[list[Written]] = [[] for _ in rows]
+        for run in _batches([len(row) for row in rows], max(1, ROWS // options.branches)):
+            batch = self._batch([rows[number] for number in run])
+            with autocast("float32" if isinstance(self.parts.decoder, FusedDecoder) else self.precision, self.device):
+                found = generate(self.parts, batch, options, numbers=run)
+            for number, text in zip(run, found, strict=True):
+                results[number] = text
+        return results
+
+    def _completed(self, options: Generation) -> Generation:
+        return replace(options, **{name: getattr(self.options, name) for name in IDS if getattr(options, name) is None})
+
+    def _rows(self, texts: Sequence[str], options: Generation) -> list[np.ndarray]:
+        if self.parts.encoder is not None:
+            limit = self.parts.encoder.embeddings.max_length
+            rows = [one.input_ids for one in self.tokenizer.encode_many(texts, max_length=limit)]
+        else:
+            limit = self.parts.decoder.embeddings.max_length + 1 - options.max_new_tokens
+            if limit < 1:
+                raise RecipeError(
+                    f"max_new_tokens is {options.max_new_tokens}; the model has positions for {limit + options.max_new_tokens - 1} tokens"
+                )
+            rows = [one.input_ids[-limit:] for one in self.tokenizer.pieces_many(texts)]
+        if empty := [f"text {number} is {texts[number]!r}" for number, row in enumerate(rows) if not len(row)]:
+            raise DataError(f"{len(empty)} texts have no token to begin with", empty)
+        return rows
+
+    def _batch(self, rows: list[np.ndarray]) -> Batch:
+        ids = torch.zeros(len(rows), max(len(row) for row in rows), dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for number, row in enumerate(rows):
+            ids[number, : len(row)], mask[number, : len(row)] = torch.from_numpy(row), 1
+        return Batch(ids, mask, torch.zeros_like(ids)).to(self.device)
+
+
+def _published(checkpoint: Checkpoint) -> Generation:
+    config = checkpoint.model.family.to_config()
+    if checkpoint.folder is not None:
+        for name in ("config.json", "generation_config.json"):
+            config |= read_json(checkpoint.folder / name) if (checkpoint.folder / name).is_file() else {}
+    size = checkpoint.model.family.vocab_size
+    return published({key: value for key, value in config.items() if not (key in IDS and isinstance(value, int) and value >= size)})
+
+
+def _batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Indices of texts, the longest first, at most so many in a batch and as many tokens as a batch may have.
+
+    Example:
+        >>> list(_batches([2, 9, 3, 3], 2))
+        [[1, 2], [3, 0]]
+    """
+    run: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        if run and (len(run) == most or (len(run) + 1) * lengths[run[0]] > BATCH_TOKENS):
+            yield run
+            run = []
+        run.append(index)
+    if run:
+        yield run
