@@ -70,7 +70,7 @@ class Writer:
             DataError: Lists the texts without a token.
             RecipeError: The options do not fit the model.
         """
-        return [self.tokenizer.decode(found[0].input_ids) if found else "" for found in self.written(texts, options)]
+        return [self.tokenizer.target.decode(found[0].input_ids) if found else "" for found in self.written(texts, options)]
 
     def written(self, texts: Sequence[str], options: Generation | None = None) -> list[list[Written]]:
         """The tokens of `write` with their scores, `num_return_sequences` of them for every text."""
