@@ -70,7 +70,9 @@ def theirs(both: Pair, batch: Batch, options: Generation) -> list[list[tuple[lis
     texts = [until(row, options.eos_token_id) for row in found.sequences[:, first:].tolist()]
     scores = found.sequences_scores.tolist() if options.beams > 1 else [None] * len(texts)
     both_of = list(zip(texts, scores, strict=True))
-    return [both_of[start : start + options.num_return_sequences] for start in range(0, len(both_of), options.num_return_sequences)]
+    rows = [both_of[start : start + options.num_return_sequences] for start in range(0, len(both_of), options.num_return_sequences)]
+    # Where forced tokens leave fewer texts than were asked for, it fills up with what has a score of about minus a thousand million.
+    return [[(tokens, score) for tokens, score in row if score is None or score > -1e6] for row in rows]
 
 
 def until(tokens: list[int], end: int | None) -> list[int]:
