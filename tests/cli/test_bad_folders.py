@@ -132,7 +132,7 @@ def links_out(folder: Path) -> None:
 
 
 BAD: dict[Damage, list[str]] = {
-    of_another_family: ["do not belong to a roberta model", "is model_type in", "config.json right?", "They are those of bert", WORDS],
+    of_another_family: ["do not belong to a roberta model", "is model_type in", "config.json right?", "their names are those of bert", WORDS],
     missing_extra_and_wrong: [
         f"{NORM} is missing",
         "bert.extra.weight is there; no bert model has it",
@@ -200,4 +200,4 @@ def test_every_family_names_the_one_whose_weights_were_given_to_it(cli: Cli, tmp
     ran = cli("models", tmp_path / "model")
     assert ran.status == 2
     assert "do not belong to a bert model" in ran.err
-    assert "They are those of electra" in ran.err
+    assert "their names are those of electra" in ran.err

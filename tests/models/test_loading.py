@@ -276,7 +276,7 @@ class TestWhatIsWrongWithAFolder:
 
     def test_the_model_type_of_another_family(self, folder: Path):
         change_config(folder, model_type="roberta", pad_token_id=1)
-        message = r"weights in .* do not belong to a roberta model; their names are those of a bert model: is model_type in .*config.json right\?"
+        message = r"weights in .* do not belong to a roberta model; their names are those of bert: is model_type in .*config.json right\?"
         problems = self.assert_refused(folder, message)
         assert "bert.embeddings.word_embeddings.weight" in problems
 

@@ -109,7 +109,7 @@ def test_without_a_list_the_number_counts():
         ({"decoder_bias": False}, "decoder_bias is False"),
         ({"num_attention_heads": 256}, "multiple of twice num_attention_heads"),
         ({"classifier_pooling": "max"}, "classifier_pooling is 'max'; known: mean, cls"),
-        ({"classifier_activation": "swish"}, "classifier_activation is 'swish'"),
+        ({"classifier_activation": "swoosh"}, "classifier_activation is 'swoosh'"),
         ({"attention_dropout": 2.0}, "attention_dropout is 2.0; it must be between 0 and 1"),
     ],
 )

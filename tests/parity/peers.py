@@ -174,7 +174,7 @@ def peer_model(family: str, head: str, **changes: Any) -> Any:
 
 def save_peer(model: Any, folder: Path, **how: Any) -> Path:
     model.save_pretrained(folder, **how)
-    if getattr(model.config, "type_vocab_size", 1) > 1:
+    if getattr(model.config, "type_vocab_size", 2) > 1:
         Tokenizer.from_tokens(VOCABULARY).save(folder)
     else:  # a tokenizer without segments; the models of these tests are given ids
         (folder / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(["<pad>", "<unk>", "<s>", "</s>", "<mask>"])}))

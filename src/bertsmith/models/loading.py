@@ -215,7 +215,7 @@ def _full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> 
     unknown = _unknown(weights, type(family))
     if 2 * len(unknown) > len(weights):
         likely = " or ".join(_looking_like(weights, len(unknown)))
-        seen = f"; their names are those of a {likely} model" if likely else ""
+        seen = f"; their names are those of {likely}" if likely else ""
         question = f"is model_type in {folder / 'config.json'} right?"
         raise CheckpointError(f"{len(unknown)} weights in {folder} do not belong to a {family.model_type} model{seen}: {question}", unknown)
     named = family.weights.unfold({full[modern_name(name)]: upright(name, weight) for name, weight in weights.items()})

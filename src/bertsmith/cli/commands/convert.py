@@ -11,7 +11,7 @@ EXAMPLE = "  bertsmith convert downloads/old-bert clean/bert"
 
 
 def convert(model: Model, out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder that does not exist yet.")]) -> None:
-    """Write any readable checkpoint as a clean folder, and say what was changed.
+    """Write any readable checkpoint as a clean folder.
 
     Shards, pickled weights, old names and a tokenizer in whatever files go in; safetensors and a tokenizer.json that open in transformers come out.
     README, licence and generation_config.json are taken over.
