@@ -1,1 +1,1 @@
-"""Blocks that all families share: embeddings, attention, feed-forward, encoder, heads and the layout of a batch."""
+"""Blocks that all families share: embeddings, attention, feed-forward, encoder, decoder, cache, heads and the layout of a batch."""
