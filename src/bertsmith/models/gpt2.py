@@ -32,7 +32,7 @@ class Gpt2(Family):
 
     Example:
         >>> Gpt2(n_layer=2, n_embd=128, n_head=2).build_model({}).num_parameters
-        6960640
+        6960768
     """
 
     vocab_size: int = 50257
