@@ -82,7 +82,7 @@ def test_a_model_without_a_task_cannot_be_opened_to_predict():
 def test_nothing_gives_nothing(task, tiny):
     engine = Engine(tiny, task)
     assert list(engine.predict([])) == []
-    assert engine.scores([]).shape[0] == 0
+    assert engine.outputs([]) == []
     assert engine.embed([]).shape == (0, 24)
 
 
@@ -118,7 +118,7 @@ def test_scores_are_those_of_the_model(task, tiny):
     with torch.inference_mode():
         batch = task.collate(rows, [np.random.default_rng()] * len(rows), tiny.tokenizer)
         expected = task.scores(tiny.model, batch).numpy()
-    assert np.allclose(engine.scores(rows), expected, atol=1e-5)
+    assert np.allclose(engine.outputs(rows), expected, atol=1e-5)
     assert isinstance(engine._first_token_model.backbone, FusedEncoder)
     assert not isinstance(tiny.model.backbone, FusedEncoder), "the checkpoint itself is as it was"
 
@@ -203,7 +203,7 @@ def test_a_model_that_writes_predicts_and_has_no_vectors():
     engine = Engine(Checkpoint(tiny_model(family, {"classification": 2}), tokenizer), task, precision="float32", device="cpu")
     assert engine.describe()["encoder"] == "ordinary: it has a decoder"
     rows = list(task.encode(examples("天气很好", "A good book", "slow"), tokenizer, labelled=False))
-    alone = np.concatenate([engine.scores([row]) for row in rows])
-    np.testing.assert_allclose(engine.scores(rows), alone, atol=1e-5)
+    alone = np.stack([engine.outputs([row])[0] for row in rows])
+    np.testing.assert_allclose(engine.outputs(rows), alone, atol=1e-5)
     with pytest.raises(CheckpointError, match="the states of a bart model are those of a target that it writes"):
         engine.embed(["good"])

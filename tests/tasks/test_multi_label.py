@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bertsmith.core.errors import DataError
+from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.multi_label import MultiLabel
 from tests.tasks.sentences import TOKENIZER, batch_of, examples, labelled, saying
 
@@ -82,18 +83,18 @@ SCORES = np.array([[4.0, 0.0, -4.0], [-1.0, -1.0, -1.0]], np.float32)
 
 
 def test_labels_are_given_from_the_threshold_on():
-    first, second = TASK.decode(SCORES)
+    first, second = TASK.decode(Outcome(list(SCORES)))
     assert first == {"labels": ["cheap", "fast"], "scores": {"cheap": 0.982014, "fast": 0.5, "good": 0.017986}}
     assert second["labels"] == []
-    assert MultiLabel(labels=TASK.labels, threshold=0.6).decode(SCORES)[0]["labels"] == ["cheap"]
+    assert MultiLabel(labels=TASK.labels, threshold=0.6).decode(Outcome(list(SCORES)))[0]["labels"] == ["cheap"]
 
 
 def test_metrics_and_what_is_right():
     _, features = batch_of(TASK, labelled(["cheap", "good"], []))
-    metrics = TASK.metrics(SCORES, features)
+    metrics = TASK.metrics(Outcome(list(SCORES), features))
     assert metrics["micro_f1"] == pytest.approx(0.5)  # 1 of 2 found, 1 of 2 right
     assert metrics["subset_accuracy"] == 0.5
-    assert TASK.correct(SCORES, features).tolist() == [0.0, 1.0]
+    assert TASK.correct(Outcome(list(SCORES), features)).tolist() == [0.0, 1.0]
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 0.9])
@@ -101,7 +102,7 @@ def test_a_probability_at_the_threshold_counts_alike_everywhere(threshold: float
     task = MultiLabel(labels=("a",), threshold=threshold)
     scores = np.array([[math.log(threshold / (1 - threshold)) + step * 1e-7] for step in range(-5, 6)], np.float32)
     gold = [{"label": np.array([1.0], np.float32)}] * len(scores)
-    assert task.correct(scores, gold).tolist() == [float(bool(prediction["labels"])) for prediction in task.decode(scores)]
+    assert task.correct(Outcome(list(scores), gold)).tolist() == [float(bool(prediction["labels"])) for prediction in task.decode(Outcome(list(scores)))]
 
 
 def test_a_second_text_is_used_where_there_is_one():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bertsmith.core.errors import DataError
+from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.regression import Regression
 from tests.tasks.sentences import TOKENIZER, batch_of, examples, labelled, saying
 
@@ -47,18 +48,18 @@ def test_the_loss_is_the_squared_error_summed():
 
 
 def test_predictions_are_kept_inside_the_bounds():
-    assert TASK.decode(SCORES) == [{"score": 5.5}, {"score": 2.0}, {"score": -1.0}]
-    assert Regression(minimum=0, maximum=5).decode(SCORES) == [{"score": 5.0}, {"score": 2.0}, {"score": 0.0}]
-    assert Regression(maximum=5).decode(SCORES)[2] == {"score": -1.0}
+    assert TASK.decode(Outcome(list(SCORES))) == [{"score": 5.5}, {"score": 2.0}, {"score": -1.0}]
+    assert Regression(minimum=0, maximum=5).decode(Outcome(list(SCORES))) == [{"score": 5.0}, {"score": 2.0}, {"score": 0.0}]
+    assert Regression(maximum=5).decode(Outcome(list(SCORES)))[2] == {"score": -1.0}
 
 
 def test_metrics_are_those_of_what_is_predicted():
     _, features = batch_of(TASK, labelled(5, 2, 0))
     bounded = Regression(minimum=0, maximum=5)
-    assert bounded.metrics(SCORES, features)["mean_squared_error"] == 0
-    assert bounded.metrics(SCORES, features)[TASK.best_metric] == pytest.approx(1)
-    assert TASK.metrics(SCORES, features)["mean_squared_error"] == pytest.approx((0.5**2 + 1) / 3)
-    assert TASK.correct(SCORES, features).tolist() == [-0.25, 0.0, -1.0]
+    assert bounded.metrics(Outcome(list(SCORES), features))["mean_squared_error"] == 0
+    assert bounded.metrics(Outcome(list(SCORES), features))[TASK.best_metric] == pytest.approx(1)
+    assert TASK.metrics(Outcome(list(SCORES), features))["mean_squared_error"] == pytest.approx((0.5**2 + 1) / 3)
+    assert TASK.correct(Outcome(list(SCORES), features)).tolist() == [-0.25, 0.0, -1.0]
 
 
 def test_a_pair_has_a_number_too():

@@ -8,6 +8,7 @@ import pytest
 
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Example
+from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.single import SingleSentence
 from tests.tasks.sentences import TOKENIZER, batch_of, examples, labelled, saying
 
@@ -148,19 +149,19 @@ def test_the_loss_is_minus_the_log_of_the_right_labels_share_summed():
 
 
 def test_predictions_have_the_likeliest_label_and_every_labels_share():
-    assert TASK.decode(SCORES) == [
+    assert TASK.decode(Outcome(list(SCORES))) == [
         {"label": "good", "score": 0.75, "scores": {"bad": 0.25, "good": 0.75}},
         {"label": "bad", "score": 0.5, "scores": {"bad": 0.5, "good": 0.5}},
         {"label": "bad", "score": 0.731059, "scores": {"bad": 0.731059, "good": 0.268941}},
     ]
-    assert TASK.decode(np.zeros((0, 2), np.float32)) == []
+    assert TASK.decode(Outcome([])) == []
 
 
 def test_metrics_and_what_is_right():
     _, features = batch_of(TASK, labelled("good", "bad", "good"))
-    metrics = TASK.metrics(SCORES, features)
+    metrics = TASK.metrics(Outcome(list(SCORES), features))
     assert metrics[TASK.best_metric] == pytest.approx(2 / 3)
-    assert TASK.correct(SCORES, features).tolist() == [1.0, 1.0, 0.0]
+    assert TASK.correct(Outcome(list(SCORES), features)).tolist() == [1.0, 1.0, 0.0]
 
 
 def test_the_head_has_an_output_for_every_label():

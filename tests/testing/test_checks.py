@@ -271,14 +271,14 @@ TASKS: dict[str, tuple[Change, str]] = {
         {"fitted": lambda self, examples: replace(self, labels=tuple(dict.fromkeys(str(example["label"]) for example in examples)))},
         "depends on the order of the examples",
     ),
-    "a prediction too few": ({"decode": lambda self, scores: SINGLE.decode(self, scores)[1:]}, "5 predictions for 6 rows"),
-    "a metric that is no number": ({"metrics": lambda self, scores, rows: {"accuracy": float("nan")}}, r"the metrics \['accuracy'\] are not finite"),
+    "a prediction too few": ({"decode": lambda self, outcome: SINGLE.decode(self, outcome)[1:]}, "5 predictions for 6 examples"),
+    "a metric that is no number": ({"metrics": lambda self, outcome: {"accuracy": float("nan")}}, r"the metrics \['accuracy'\] are not finite"),
     "a metric that is not measured": ({"best_metric": "f2"}, r"best_metric is 'f2', and metrics\(\) gives"),
     "scores that look around": (
         {"scores": lambda self, model, batch: SINGLE.scores(self, model, batch) + len(batch.input_ids)},
-        "the scores of row 0 depend on its neighbours",
+        "what is said of row 0 depends on its neighbours",
     ),
-    "one number for all": ({"correct": lambda self, scores, rows: np.ones(1)}, r"correct\(\) gives the shape \(1,\) for 6 rows"),
+    "one number for all": ({"correct": lambda self, outcome: np.ones(1)}, r"correct\(\) gives the shape \(1,\) for 6 examples"),
     "labels that may be missing": (
         {
             "encode": lambda self, examples, tokenizer, labelled=True: SINGLE.encode(
@@ -299,7 +299,7 @@ def test_what_is_wrong_with_a_task_is_found(what: str, registered: Any):
 
 
 def test_predictions_must_be_ready_for_json(registered: Any):
-    kind = registered(tasks, SINGLE, {"decode": lambda self, scores: [{"scores": row} for row in scores]})
+    kind = registered(tasks, SINGLE, {"decode": lambda self, outcome: [{"scores": row} for row in outcome.outputs]})
     with pytest.raises(TypeError, match="not JSON serializable"):
         check_task(kind)
 

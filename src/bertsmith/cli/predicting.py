@@ -16,7 +16,7 @@ from bertsmith.data.dataset import Problem
 from bertsmith.data.readers import stream, wrong_text
 from bertsmith.data.sources import Source
 from bertsmith.inference.engine import CHUNK, Engine
-from bertsmith.tasks import Prediction, Task
+from bertsmith.tasks import Outcome, Prediction, Task
 
 Result = TypeVar("Result")
 
@@ -35,7 +35,7 @@ def rows_to_predict(
     Raises:
         DataError: The input cannot be read, or the one text lacks its second, or has one that nobody reads.
     """
-    needed = [column for column in task.columns if column != "label"]
+    needed = list(task.inputs())
     if sources:
         return stream(sources, columns=columns, format=format_name, needed=needed)
     if text_pair is not None and "text_pair" not in (*task.columns, *task.optional_columns):
@@ -70,7 +70,7 @@ def predicted(engine: Engine, rows: Iterable[Example | Problem], account: Accoun
     def predict(examples: list[Example]) -> Sequence[Prediction]:
         features = list(task.encode(examples, engine.tokenizer, labelled=False))
         account.truncated += count_truncated(features)
-        return task.decode(engine.scores(features))
+        return task.decode(Outcome(engine.outputs(features), features, examples, engine.tokenizer))
 
     return followed(_by_chunks(good_rows(rows, account.problems), predict), progress, "predict", None, "rows")
 

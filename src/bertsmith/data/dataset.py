@@ -61,7 +61,8 @@ class Dataset(Sequence[Example]):
         examples: The rows.
         files: What was read.
         problems: Lines that could not be read and were skipped.
-        dropped_rows: Rows that were left out on purpose: those of a labelled set that have no label.
+        dropped_rows: Rows that were left out on purpose: those of a labelled set that have no label, those that a task cannot use.
+        mended_rows: Rows that a task uses although they had a mistake, and what was done about it.
 
     Example:
         >>> rows = Dataset.of([{"text": "很好", "label": "1"}, {"text": "不好", "label": "0"}])
@@ -73,6 +74,7 @@ class Dataset(Sequence[Example]):
     files: tuple[SourceFile, ...] = ()
     problems: tuple[Problem, ...] = ()
     dropped_rows: tuple[Problem, ...] = ()
+    mended_rows: tuple[Problem, ...] = ()
 
     @staticmethod
     def of(rows: Iterable[Mapping[str, Any] | Example]) -> Dataset:
@@ -101,6 +103,11 @@ class Dataset(Sequence[Example]):
     def dropped(self) -> dict[str, int]:
         """Why rows were left out, and how many for each reason."""
         return dict(Counter(row.message for row in self.dropped_rows))
+
+    @property
+    def mended(self) -> dict[str, int]:
+        """What was mended, and in how many rows."""
+        return dict(Counter(row.message for row in self.mended_rows))
 
     @property
     def label_counts(self) -> dict[str, int]:

@@ -33,6 +33,7 @@ from bertsmith.models.family import Model
 from bertsmith.models.loading import Checkpoint, load
 from bertsmith.objectives.base import padded_inputs
 from bertsmith.tasks.base import Prediction, Task
+from bertsmith.tasks.outcome import Outcome, Output, as_array
 
 CHUNK = 4096
 """Examples that are sorted together. More would give batches of more equal lengths, and a stream more delay."""
@@ -142,11 +143,10 @@ class Engine:
         task = self._known_task()
         for chunk in _chunks(examples, CHUNK):
             rows = list(task.encode(chunk, self.tokenizer, labelled=False))
-            assert len(rows) == len(chunk), "a task whose examples give several rows has to join them itself"
-            yield from task.decode(self.scores(rows))
+            yield from task.decode(Outcome(self.outputs(rows), rows, chunk, self.tokenizer))
 
-    def scores(self, rows: Sequence[Features]) -> Float[np.ndarray, "rows labels"]:
-        """The task's scores for features, in order, float32.
+    def outputs(self, rows: Sequence[Features]) -> list[Output]:
+        """What the model says of features, in order.
 
         Raises:
             RecipeError: The engine was made without a task.
@@ -156,9 +156,9 @@ class Engine:
         only_first = all(isinstance(self._model.heads[name], FIRST_TOKEN_HEADS) for name in task.heads())
         model = self._first_token_model if only_first else self._model
 
-        def compute(chosen: list[Features]) -> Tensor:
+        def compute(chosen: list[Features]) -> Sequence[Tensor]:
             batch = task.collate(chosen, [nothing_random] * len(chosen), self.tokenizer)
-            return task.scores(model, batch.to(self.device))
+            return task.outputs(model, batch.to(self.device))
 
         return self._in_order(rows, compute)
 
@@ -203,32 +203,33 @@ class Engine:
             )
         model = self._first_token_model if pooling == "cls" else self._model
 
-        def compute(chosen: list[Features]) -> Tensor:
+        def compute(chosen: list[Features]) -> Sequence[Tensor]:
             batch = Batch(*padded_inputs(chosen, self.tokenizer)).to(self.device)
             pooled = POOLINGS[pooling](model(batch)).float()
-            return F.normalize(pooled, dim=1) if normalise else pooled
+            return list(F.normalize(pooled, dim=1) if normalise else pooled)
 
-        return self._in_order(rows, compute)
+        found = self._in_order(rows, compute)
+        return np.stack(found) if found else np.empty((0, self._model.family.hidden_size), np.float32)
 
     def _known_task(self) -> Task:
         if self.task is None:
             raise RecipeError("there is nothing to predict: the engine was made without a task")
         return self.task
 
-    def _in_order(self, rows: Sequence[Features], compute: Callable[[list[Features]], Tensor]) -> Float[np.ndarray, "rows size"]:
+    def _in_order(self, rows: Sequence[Features], compute: Callable[[list[Features]], Sequence[Tensor]]) -> list[Output]:
         """Compute batches of like length, the longest first, and put the results in the order of `rows`."""
         runs = list(_batches([len(row["input_ids"]) for row in rows], self.batch_tokens))
 
-        def computed(run: list[int]) -> np.ndarray:
+        def computed(run: list[int]) -> list[Output]:
             precision = "float32" if self._obstacle is None else self.precision  # what is fused has its precision in its weights
             with torch.inference_mode(), autocast(precision, self.device):
-                return compute([rows[row] for row in run]).float().cpu().numpy()
+                return [as_array(output) for output in compute([rows[row] for row in run])]
 
-        results: list[np.ndarray] = [np.empty(0)] * len(rows)
+        results: list[Output] = [np.empty(0)] * len(rows)
         for run, found in zip(runs, in_lanes(computed, runs) if self.device.type == "cpu" else map(computed, runs), strict=True):
             for row, result in zip(run, found, strict=True):
                 results[row] = result
-        return np.stack(results) if results else np.empty((0, 0), np.float32)
+        return results
 
 
 def _with_encoder(model: Model, encoder: FusedEncoder) -> Model:

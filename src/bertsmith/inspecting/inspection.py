@@ -19,6 +19,7 @@ from bertsmith.layers.encoder import Trace
 from bertsmith.models.loading import Checkpoint
 from bertsmith.objectives.remedy import without_head
 from bertsmith.tasks.base import Prediction, Task
+from bertsmith.tasks.outcome import Outcome, as_array
 
 TOP = 5
 """Tokens that are shown for a [MASK]."""
@@ -161,10 +162,11 @@ def _guesses(checkpoint: Checkpoint, tokens: Tokens) -> dict[int, list[Guess]]:
 
 
 def _prediction(checkpoint: Checkpoint, task: Task, text: str, text_pair: str | None) -> Prediction:
-    values = {"text": text} if text_pair is None else {"text": text, "text_pair": text_pair}
-    rows = list(task.encode([Example(values)], checkpoint.tokenizer, labelled=False))
-    batch = task.collate(rows, [np.random.default_rng(0)], checkpoint.tokenizer)
-    return task.decode(task.scores(checkpoint.model, batch).numpy())[0]
+    examples = [Example({"text": text} if text_pair is None else {"text": text, "text_pair": text_pair})]
+    rows = list(task.encode(examples, checkpoint.tokenizer, labelled=False))
+    batch = task.collate(rows, [np.random.default_rng(0)] * len(rows), checkpoint.tokenizer)
+    outputs = [as_array(output) for output in task.outputs(checkpoint.model, batch)]
+    return task.decode(Outcome(outputs, rows, examples, checkpoint.tokenizer))[0]
 
 
 def _notes(checkpoint: Checkpoint, tokens: Tokens, text_pair: str | None, name: str) -> list[str]:

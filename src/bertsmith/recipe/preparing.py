@@ -47,7 +47,7 @@ class Prepared:
         rows: Features by split: "train", "valid", "test"; empty where they were not made.
         account: For the result: by split, what was read.
         notes: What the user should know of the data.
-        tested: The examples of the test data, where there are labels.
+        examples: By split, what the features of a task were made from.
         seconds: That reading and encoding took.
     """
 
@@ -55,7 +55,7 @@ class Prepared:
     rows: dict[str, FeatureStore] = field(default_factory=dict[str, FeatureStore])
     account: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     notes: list[str] = field(default_factory=list[str])
-    tested: Sequence[Example] = ()
+    examples: dict[str, Sequence[Example]] = field(default_factory=dict[str, Sequence[Example]])
     seconds: float = 0.0
 
 
@@ -79,7 +79,7 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
         None where something is wrong.
     """
     started, task = time.monotonic(), cast("Task", stage.objective)
-    sets = {split: _noted(place.at(split), lambda names=names: _read(names, stage.data, task)) for split, names in splits_of(stage.data).items()}
+    sets = {split: _noted(place.at(split), lambda split=split: _settled(stage, task, split)) for split in splits_of(stage.data)}
     train = sets.get("train")
     fitted = None if train is None else _noted(place.at("train"), lambda: task.fitted(train.examples))
     if train is None or fitted is None or None in sets.values():
@@ -91,7 +91,7 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
         fitted,
         account={split: _account(data) for split, data in known.items()},
         notes=[*_reading_notes(known), *_shared_texts(known)],
-        tested=known["test"].examples if "test" in known else (),
+        examples={split: data.examples for split, data in known.items()},
     )
     if start is None:
         return made
@@ -177,7 +177,7 @@ def divided(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     drawn = np.zeros(len(data), np.bool_)
     drawn[np.argsort(places, kind="stable")[:count]] = True
     parts = [[row for row, is_drawn in zip(data, drawn, strict=True) if is_drawn == wanted] for wanted in (False, True)]
-    return Dataset(parts[0], data.files, data.problems, data.dropped_rows), Dataset(parts[1], data.files)
+    return replace(data, examples=parts[0]), Dataset(parts[1], data.files)
 
 
 class _Text:
@@ -258,6 +258,16 @@ def _read(names: str | tuple[str, ...], data: StageData, task: Task) -> Dataset:
     )
 
 
+def _settled(stage: Stage, task: Task, split: str) -> Dataset:
+    data = _read(splits_of(stage.data)[split], stage.data, task)
+    settled = task.settled(data, training=split == "train")
+    if data and not settled:
+        raise DataError(
+            f"the task {task.name!r} can use none of its {len(data)} rows", sorted({row.message for row in settled.dropped_rows[len(data.dropped_rows) :]})
+        )
+    return settled
+
+
 def _texts(names: str | tuple[str, ...], data: StageData, problems: list[Problem] | None) -> Iterator[Example]:
     files = list(names) if isinstance(names, tuple) else names
     return read_texts(files, columns=data.columns or None, format=data.format, encoding=data.encoding, problems=problems)
@@ -276,7 +286,7 @@ def _not_empty(rows: FeatureStore) -> None:
 
 def _account(data: Dataset) -> dict[str, Any]:
     files = [{"name": file.name, "format": file.format, "sha256": file.sha256, "rows": file.num_rows} for file in data.files]
-    return {"files": files, "rows": len(data), "labels": data.label_counts, "skipped": len(data.problems), "dropped": data.dropped}
+    return {"files": files, "rows": len(data), "labels": data.label_counts, "skipped": len(data.problems), "dropped": data.dropped, "mended": data.mended}
 
 
 def _reading_notes(sets: Mapping[str, Dataset]) -> Iterator[str]:
@@ -284,6 +294,8 @@ def _reading_notes(sets: Mapping[str, Dataset]) -> Iterator[str]:
         yield from _lines_note(split, data.problems)
         for reason, count in data.dropped.items():
             yield f"{split}: {count} rows were left out: {reason}"
+        for mending, count in data.mended.items():
+            yield f"{split}: {count} rows were mended: {mending}"
 
 
 def _lines_note(split: str, problems: Sequence[Problem]) -> Iterator[str]:

@@ -164,13 +164,20 @@ def _is_measured_before(prepared: Prepared, checkpoint: Checkpoint) -> bool:
 def _measured(checkpoint: Checkpoint, prepared: Prepared, split: str, job: Job, notes: Notes) -> Evaluation:
     precision = resolve(job.stage.train.precision, checkpoint.model.device)
     return evaluate(
-        checkpoint.model, prepared.objective, prepared.rows[split], checkpoint.tokenizer, precision=precision, seed=job.seed, progress=notes
+        checkpoint.model,
+        prepared.objective,
+        prepared.rows[split],
+        checkpoint.tokenizer,
+        examples=prepared.examples.get(split, ()),
+        precision=precision,
+        seed=job.seed,
+        progress=notes,
     )
 
 
 def _write_predictions(job: Job, prepared: Prepared, tested: Evaluation | None) -> None:
-    if isinstance(prepared.objective, Task) and tested is not None and tested.scores is not None:
-        write_predictions(job.folder.path, prepared.objective, prepared.tested, tested.scores)
+    if isinstance(prepared.objective, Task) and tested is not None and tested.outcome is not None:
+        write_predictions(job.folder.path, prepared.objective, tested.outcome)
 
 
 def _trained(job: Job, prepared: Prepared, checkpoint: Checkpoint, notes: Notes) -> TrainResult:
@@ -183,6 +190,7 @@ def _trained(job: Job, prepared: Prepared, checkpoint: Checkpoint, notes: Notes)
         objective=prepared.objective,
         rows=prepared.rows["train"],
         valid=prepared.rows.get("valid"),
+        valid_examples=prepared.examples.get("valid", ()),
         options=job.stage.train,
         tuning=job.stage.tuning,
         seed=job.seed,

@@ -1,7 +1,10 @@
 """What a task is: an objective that can also be scored and used.
 
-The loop trains it like any objective. On top of that a task turns the head's scores into predictions that a person can read (`decode`) and measures
-them against the labels (`metrics`).
+The loop trains it like any objective. On top of that a task turns what the head says of every row (`outputs`) into predictions that a person can read
+(`decode`) and measures them against the labels (`metrics`)::
+
+    Dataset ──settled, fitted──▶ examples ──encode──▶ rows ──outputs──▶ Outcome ──decode──▶ predictions
+                                                                           └────metrics──▶ numbers
 """
 
 from __future__ import annotations
@@ -13,14 +16,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from bertsmith.core.errors import DataError
 from bertsmith.core.registry import Registry, nearest
 from bertsmith.core.types import Batch, Example, Features
+from bertsmith.data.dataset import Dataset
+from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, Objective, padded_inputs
+from bertsmith.tasks.outcome import Outcome
 from bertsmith.text.tokenizer import Encoding, Tokenizer
 
 tasks: Registry[type[Task]] = Registry("task", "bertsmith.tasks")
@@ -29,7 +35,8 @@ tasks: Registry[type[Task]] = Registry("task", "bertsmith.tasks")
 Prediction = dict[str, Any]
 """What is said about one example, ready for JSON."""
 
-Scores = Float[np.ndarray, "examples labels"]
+ROUNDS = 1000
+"""Sets of examples that are drawn for the interval of a metric."""
 
 CHUNK = 1024
 """Examples that are tokenised together."""
@@ -53,12 +60,35 @@ class Task(Objective):
     """What `transformers` calls this kind of problem in `config.json`."""
     optional_columns: ClassVar[tuple[str, ...]] = ()
     """Columns that are used where the data has them."""
+    has_labels: ClassVar[bool] = True
+    """Whether it chooses among labels that the training data tells."""
+    label_columns: ClassVar[tuple[str, ...]] = ("label",)
+    """Those of its columns that say what is right, and are not there when something is to be predicted."""
 
     def __post_init__(self) -> None:
         if self.max_length < 8:
             raise ValueError(f"max_length is {self.max_length}; it must be at least 8")
         if twice := sorted({label for label in self.labels if self.labels.count(label) > 1}):
             raise ValueError(f"labels has {', '.join(map(repr, twice))} more than once; every label is named once")
+
+    @classmethod
+    def inputs(cls) -> tuple[str, ...]:
+        """The columns that a prediction needs.
+
+        Example:
+            >>> tasks["pair"].inputs()
+            ('text', 'text_pair')
+        """
+        return tuple(column for column in cls.columns if column not in cls.label_columns)
+
+    def settled(self, data: Dataset, *, training: bool = False) -> Dataset:  # noqa: ARG002
+        """The data as the task can use it: what was left out or mended for it is in the data set's account. By default all of it, as it is.
+
+        Args:
+            data: Labelled.
+            training: Whether a model is to be trained on it; more can be measured with than trained on.
+        """
+        return data
 
     def fitted(self, examples: Sequence[Example]) -> Task:
         """The same task with everything that only the training data can tell: by default the labels.
@@ -94,20 +124,39 @@ class Task(Objective):
         """
 
     @abstractmethod
-    def scores(self, model: Model, batch: Batch) -> Tensor:
-        """What the head says; the first dimension is the batch."""
+    def outputs(self, model: Model, batch: Batch) -> Sequence[Tensor]:
+        """What the model says of every row of a batch, without what padding adds to it; one row's does not depend on its neighbours."""
 
     @abstractmethod
-    def decode(self, scores: Scores) -> list[Prediction]:
+    def decode(self, outcome: Outcome) -> list[Prediction]:
         """Predictions, one an example, ready for JSON."""
 
     @abstractmethod
-    def metrics(self, scores: Scores, rows: Sequence[Features]) -> dict[str, float]:
-        """Scores against labels. Every value is better the higher it is, unless its name ends in `_error`."""
+    def metrics(self, outcome: Outcome) -> dict[str, float]:
+        """What was said against what is right. Every value is better the higher it is, unless its name ends in `_error`."""
 
-    def correct(self, scores: Scores, rows: Sequence[Features]) -> Float[np.ndarray, " examples"]:
+    def correct(self, outcome: Outcome) -> Float[np.ndarray, " examples"]:
         """How well every single example was done, the higher the better; what paired tests compare. 1 and 0 where it can only be right or wrong."""
         raise NotImplementedError(f"{type(self).__name__} has no score for a single example")
+
+    def baseline(self, outcome: Outcome) -> dict[str, float]:
+        """The metrics of an answer that takes no reading (the commonest label); empty where there is no such answer."""
+        return {}
+
+    def gold(self, example: Example) -> Any:
+        """What is right, as a prediction would say it, ready for JSON; None where it is not known."""
+        return example.get(self.label_columns[0])
+
+    def interval(self, outcome: Outcome) -> Interval:
+        """How far the main metric can be trusted. Where it is the mean of what every example scores, as accuracy is, drawing is quick."""
+        value, each = self.metrics(outcome)[self.best_metric], self.correct(outcome)
+        if np.isclose(each.mean(), value):
+            return bootstrap_interval(np.mean, each, rounds=ROUNDS)
+
+        def metric(chosen: Int[np.ndarray, " examples"]) -> float:
+            return self.metrics(outcome.chosen(chosen))[self.best_metric]
+
+        return bootstrap_interval(metric, np.arange(len(outcome.examples)), rounds=ROUNDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +205,12 @@ class SentenceTask(Task):
         labels = {"label": torch.from_numpy(np.stack([row["label"] for row in rows]))} if "label" in rows[0] else {}
         return Batch(*padded_inputs(rows, tokenizer), labels, {self.name: len(rows)})
 
-    def scores(self, model: Model, batch: Batch) -> Float[Tensor, "batch labels"]:
+    def outputs(self, model: Model, batch: Batch) -> Sequence[Tensor]:
         """The classification head's scores, before any normalisation."""
+        return list(self.scores(model, batch))
+
+    def scores(self, model: Model, batch: Batch) -> Float[Tensor, "batch labels"]:
+        """The same, of all rows together."""
         return model.heads["classification"](model(batch)).float()
 
     def _encoded(self, examples: Sequence[Example], tokenizer: Tokenizer, labelled: bool, problems: list[str]) -> Iterator[Features]:
@@ -187,7 +240,7 @@ class SentenceTask(Task):
         usable: list[Example] = []
         targets: list[np.ndarray | None] = []
         for example in examples:
-            missing = [column for column in self.columns if column != "label" and example.get(column) is None]
+            missing = [column for column in self.inputs() if example.get(column) is None]
             try:
                 if missing:
                     raise ValueError(f"no {' and no '.join(missing)}")

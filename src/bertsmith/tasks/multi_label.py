@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bertsmith.core.errors import DataError
-from bertsmith.core.types import Batch, Example, Features
+from bertsmith.core.types import Batch, Example
 from bertsmith.models.family import Model
-from bertsmith.tasks.base import Prediction, Scores, SentenceTask, label_number, tasks
+from bertsmith.tasks.base import Prediction, SentenceTask, label_number, tasks
+from bertsmith.tasks.outcome import Outcome
 
 
 @tasks.register("multi_label")
@@ -78,32 +79,43 @@ class MultiLabel(SentenceTask):
         each = F.binary_cross_entropy_with_logits(self.scores(model, batch), batch.labels["label"], reduction="sum")
         return {self.name: each / len(self.labels)}
 
-    def decode(self, scores: Scores) -> list[Prediction]:
+    def decode(self, outcome: Outcome) -> list[Prediction]:
         """The labels over the threshold and the probability of each."""
-        probabilities = torch.from_numpy(scores).sigmoid().tolist()
         return [
             {
                 "labels": [label for label, probability in zip(self.labels, row, strict=True) if probability >= self.threshold],
                 "scores": {label: round(probability, 6) for label, probability in zip(self.labels, row, strict=True)},
             }
-            for row in probabilities
+            for row in torch.from_numpy(outcome.scores).sigmoid().tolist()
         ]
 
-    def metrics(self, scores: Scores, rows: Sequence[Features]) -> dict[str, float]:
+    def metrics(self, outcome: Outcome) -> dict[str, float]:
         """Micro and macro F1 and the share of examples with exactly the right labels, 0-1."""
         from bertsmith.metrics.multi_label import multi_label_scores
 
-        return multi_label_scores(np.stack([row["label"] for row in rows]) > 0, _probabilities(scores), threshold=self.threshold)
+        return multi_label_scores(_gold(outcome), _probabilities(outcome), threshold=self.threshold)
 
-    def correct(self, scores: Scores, rows: Sequence[Features]) -> np.ndarray:
+    def correct(self, outcome: Outcome) -> np.ndarray:
         """1 where exactly the right labels are given."""
-        gold = np.stack([row["label"] for row in rows]) > 0
-        return ((_probabilities(scores) >= self.threshold) == gold).all(1).astype(np.float64)
+        return ((_probabilities(outcome) >= self.threshold) == _gold(outcome)).all(1).astype(np.float64)
+
+    def baseline(self, outcome: Outcome) -> dict[str, float]:
+        """The metrics of the labels that more than half of the examples have."""
+        answer = np.where(_gold(outcome).mean(0) > 0.5, 10.0, -10.0).astype(np.float32)
+        return self.metrics(replace(outcome, outputs=[answer] * len(outcome.rows)))
+
+    def gold(self, example: Example) -> list[str] | None:
+        """The labels' names."""
+        return None if example.get("label") is None else self._names(example["label"])
 
     def _names(self, label: Any) -> list[str]:
         parts = label if isinstance(label, list) else str(label if label is not None else "").split(self.separator)
         return [name for name in (str(part).strip() for part in parts) if name]
 
 
-def _probabilities(scores: Scores) -> np.ndarray:
-    return torch.from_numpy(scores).sigmoid().double().numpy()
+def _gold(outcome: Outcome) -> np.ndarray:
+    return np.stack([row["label"] for row in outcome.rows]) > 0
+
+
+def _probabilities(outcome: Outcome) -> np.ndarray:
+    return torch.from_numpy(outcome.scores).sigmoid().double().numpy()

@@ -10,6 +10,9 @@ from bertsmith.models.loading import Checkpoint
 from bertsmith.objectives.remedy import without_head
 from bertsmith.tasks import Task, tasks
 
+TASKS_OF_HEADS = {"tagging": "tagging", "span": "extractive_qa", "choice": "multiple_choice"}
+"""Tasks that a head tells of by itself."""
+
 LONGEST = 512
 """Tokens that are read of a text by a model from elsewhere, which does not say."""
 
@@ -45,15 +48,22 @@ def _table(checkpoint: Checkpoint, model: str, name: str | None) -> Mapping[str,
     ours = {key: value for key, value in checkpoint.task.items() if key != "problem_type"}
     if ours and name in {None, ours.get("name")}:
         return ours
-    if "classification" not in checkpoint.stored_heads or not checkpoint.labels:
+    found = name or _guessed(checkpoint)
+    if found is None or (found in tasks and tasks[found].has_labels and not checkpoint.labels):
         raise CheckpointError(
             f"{model} was not fine-tuned for a task that is known here ({_trained(checkpoint)}). "
             "Fine-tune it with `bertsmith run RECIPE.toml`, or name a model that was fine-tuned"
         )
-    return {"name": name or _guessed(checkpoint), "labels": checkpoint.labels, "max_length": min(checkpoint.model.family.max_length, LONGEST)}
+    labels = {"labels": checkpoint.labels} if found not in tasks or tasks[found].has_labels else {}
+    return {"name": found, **labels, "max_length": min(checkpoint.model.family.max_length, LONGEST)}
 
 
-def _guessed(checkpoint: Checkpoint) -> str:
+def _guessed(checkpoint: Checkpoint) -> str | None:
+    for head, name in TASKS_OF_HEADS.items():
+        if head in checkpoint.stored_heads and name in tasks:
+            return name
+    if "classification" not in checkpoint.stored_heads:
+        return None
     assert checkpoint.folder is not None, "it was loaded from a folder"
     problem = read_json(checkpoint.folder / "config.json").get("problem_type")
     if problem == "regression" or len(checkpoint.labels) == 1:

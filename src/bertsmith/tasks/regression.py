@@ -11,9 +11,10 @@ import numpy as np
 from torch import Tensor
 
 from bertsmith.core.errors import DataError
-from bertsmith.core.types import Batch, Example, Features
+from bertsmith.core.types import Batch, Example
 from bertsmith.models.family import Model
-from bertsmith.tasks.base import Prediction, Scores, SentenceTask, tasks
+from bertsmith.tasks.base import Prediction, SentenceTask, tasks
+from bertsmith.tasks.outcome import Outcome
 
 
 @tasks.register("regression")
@@ -35,7 +36,7 @@ class Regression(SentenceTask):
         maximum: Predictions above it are lowered to it.
 
     Example:
-        >>> Regression(minimum=0, maximum=5).decode(np.array([[5.4], [2.25]], np.float32))
+        >>> Regression(minimum=0, maximum=5).decode(Outcome([np.array([5.4]), np.array([2.25])]))
         [{'score': 5.0}, {'score': 2.25}]
     """
 
@@ -88,28 +89,36 @@ class Regression(SentenceTask):
         """Squared error."""
         return {self.name: (self.scores(model, batch) - batch.labels["label"]).square().sum()}
 
-    def decode(self, scores: Scores) -> list[Prediction]:
+    def decode(self, outcome: Outcome) -> list[Prediction]:
         """The number, kept between `minimum` and `maximum`."""
-        return [{"score": round(float(score), 6)} for score in self._kept_inside(scores)]
+        return [{"score": round(float(score), 6)} for score in self._kept_inside(outcome)]
 
-    def metrics(self, scores: Scores, rows: Sequence[Features]) -> dict[str, float]:
+    def metrics(self, outcome: Outcome) -> dict[str, float]:
         """Pearson and Spearman correlation, -1 to 1, and the mean squared error."""
         from bertsmith.metrics.regression import regression_scores
 
-        return regression_scores(_gold(rows), self._kept_inside(scores))
+        return regression_scores(_gold(outcome), self._kept_inside(outcome))
 
-    def correct(self, scores: Scores, rows: Sequence[Features]) -> np.ndarray:
+    def correct(self, outcome: Outcome) -> np.ndarray:
         """The squared error of every example, negated, so that more is better."""
-        return -np.square(self._kept_inside(scores) - _gold(rows))
+        return -np.square(self._kept_inside(outcome) - _gold(outcome))
 
-    def _kept_inside(self, scores: Scores) -> np.ndarray:
+    def baseline(self, outcome: Outcome) -> dict[str, float]:
+        """The metrics of the mean number."""
+        return self.metrics(replace(outcome, outputs=[_gold(outcome).mean(keepdims=True)] * len(outcome.rows)))
+
+    def gold(self, example: Example) -> float | None:
+        """The number."""
+        return _number(example.get("label"))
+
+    def _kept_inside(self, outcome: Outcome) -> np.ndarray:
         low = -math.inf if self.minimum is None else self.minimum
         high = math.inf if self.maximum is None else self.maximum
-        return scores[:, 0].astype(np.float64).clip(low, high)
+        return outcome.scores[:, 0].astype(np.float64).clip(low, high)
 
 
-def _gold(rows: Sequence[Features]) -> np.ndarray:
-    return np.array([row["label"][0] for row in rows], np.float64)
+def _gold(outcome: Outcome) -> np.ndarray:
+    return np.array([row["label"][0] for row in outcome.rows], np.float64)
 
 
 def _number(label: Any) -> float | None:

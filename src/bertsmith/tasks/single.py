@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bertsmith.core.errors import DataError
-from bertsmith.core.types import Batch, Example, Features
+from bertsmith.core.types import Batch, Example
 from bertsmith.models.family import Model
-from bertsmith.tasks.base import Prediction, Scores, SentenceTask, label_number, tasks
+from bertsmith.tasks.base import Prediction, SentenceTask, label_number, tasks
+from bertsmith.tasks.outcome import Outcome
 
 
 @tasks.register("single")
@@ -72,24 +73,33 @@ class SingleSentence(SentenceTask):
         """Cross-entropy."""
         return {self.name: F.cross_entropy(self.scores(model, batch), batch.labels["label"].squeeze(1), reduction="sum")}
 
-    def decode(self, scores: Scores) -> list[Prediction]:
+    def decode(self, outcome: Outcome) -> list[Prediction]:
         """The likeliest label and the probability of each."""
-        probabilities = torch.from_numpy(scores).softmax(1).tolist()
+        probabilities = torch.from_numpy(outcome.scores).softmax(1).tolist()
         return [_prediction(row, self.labels) for row in probabilities]
 
-    def metrics(self, scores: Scores, rows: Sequence[Features]) -> dict[str, float]:
+    def metrics(self, outcome: Outcome) -> dict[str, float]:
         """Accuracy, macro F1 and Matthews correlation, 0-1."""
         from bertsmith.metrics.classification import classification_scores
 
-        return classification_scores(_gold(rows), scores.argmax(1), len(self.labels))
+        return classification_scores(_gold(outcome), outcome.scores.argmax(1), len(self.labels))
 
-    def correct(self, scores: Scores, rows: Sequence[Features]) -> np.ndarray:
+    def correct(self, outcome: Outcome) -> np.ndarray:
         """1 where the label is right."""
-        return (scores.argmax(1) == _gold(rows)).astype(np.float64)
+        return (outcome.scores.argmax(1) == _gold(outcome)).astype(np.float64)
+
+    def baseline(self, outcome: Outcome) -> dict[str, float]:
+        """The metrics of the commonest label."""
+        counts = np.bincount(_gold(outcome), minlength=len(self.labels)).astype(np.float32)
+        return self.metrics(replace(outcome, outputs=[counts] * len(outcome.rows)))
+
+    def gold(self, example: Example) -> str | None:
+        """The label's name."""
+        return None if example.get("label") is None else str(example["label"])
 
 
-def _gold(rows: Sequence[Features]) -> np.ndarray:
-    return np.array([row["label"][0] for row in rows])
+def _gold(outcome: Outcome) -> np.ndarray:
+    return np.array([row["label"][0] for row in outcome.rows], np.int64)
 
 
 def _prediction(probabilities: Sequence[float], labels: Sequence[str]) -> Prediction:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from bertsmith.core.types import Example, Features
+from bertsmith.core.types import Example
 from bertsmith.tasks.base import Task, tasks
+from bertsmith.tasks.outcome import Outcome, as_array
 from bertsmith.testing.expectations import expect, expect_same_features
 from bertsmith.testing.objective import check_missing_columns, check_training, check_value, collated, made, model_for
 from bertsmith.testing.tiny import TEXTS
@@ -19,7 +20,7 @@ def check_task(task: str | type[Task] | Task, *, examples: Sequence[Example] | N
     """Check that a task keeps what training, prediction and evaluation rely on.
 
     All that `check_objective` checks; and: its labels come from the data and do not depend on the order of the data; text without labels can be
-    encoded, to the same tokens; scores are a row an example, whatever its neighbours; predictions are one an example and ready for JSON; metrics are
+    encoded, to the same tokens; what is said of a row does not depend on its neighbours; predictions are one an example and ready for JSON; metrics are
     finite numbers and hold the one by which checkpoints are compared; examples without a label are listed with their places.
 
     Args:
@@ -54,7 +55,7 @@ def _check_fitting(task: Task, examples: Sequence[Example]) -> Task:
     fitted = task.fitted(examples)
     name = type(task).__name__
     expect(type(fitted) is type(task), f"{name}: fitted() gives a {type(fitted).__name__}")
-    expect(bool(fitted.labels), f"{name}: fitted() finds no labels in the examples")
+    expect(bool(fitted.labels) or not task.has_labels, f"{name}: fitted() finds no labels in the examples")
     expect(task.fitted(list(reversed(examples))) == fitted, f"{name}: fitted() depends on the order of the examples")
     expect(fitted.fitted(examples) == fitted, f"{name}: fitted() once more changes the task")
     return fitted
@@ -63,31 +64,36 @@ def _check_fitting(task: Task, examples: Sequence[Example]) -> Task:
 def _check_use(task: Task, examples: Sequence[Example], family: str) -> None:
     name, (model, tokenizer) = type(task).__name__, model_for(task, examples, family)
     rows = list(task.encode(examples, tokenizer))
-    plain = list(task.encode([_without_label(example) for example in examples], tokenizer, labelled=False))
+    plain = list(task.encode([_without_labels(task, example) for example in examples], tokenizer, labelled=False))
     kept = [{key: values for key, values in row.items() if key in plain[0]} for row in rows]
     expect_same_features(plain, kept, f"{name}: features without and with labels")
     with torch.no_grad():
-        scores = task.scores(model, collated(task, plain, tokenizer)).numpy()
-        alone = [task.scores(model, collated(task, plain, tokenizer, [place])).numpy() for place in range(len(plain))]
-    expect(len(scores) == len(rows), f"{name}: {len(scores)} rows of scores for {len(rows)} rows")
-    for place, single in enumerate(alone):
-        together = scores[place][tuple(slice(size) for size in single.shape[1:])]
-        expect(np.allclose(together, single[0], atol=1e-4), f"{name}: the scores of row {place} depend on its neighbours")
-    _check_answers(task, scores, rows)
-
-
-def _check_answers(task: Task, scores: np.ndarray, rows: Sequence[Features]) -> None:
-    name = type(task).__name__
-    predictions = task.decode(scores)
-    expect(len(predictions) == len(rows), f"{name}: {len(predictions)} predictions for {len(rows)} rows")
+        outputs = [as_array(output) for output in task.outputs(model, collated(task, plain, tokenizer))]
+        alone = [[as_array(output) for output in task.outputs(model, collated(task, plain, tokenizer, [place]))] for place in range(len(plain))]
+    expect(len(outputs) == len(rows), f"{name}: {len(outputs)} outputs for {len(rows)} rows")
+    for place, (together, [single]) in enumerate(zip(outputs, alone, strict=True)):
+        same = together.shape == single.shape and np.allclose(together, single, atol=1e-4)
+        expect(same, f"{name}: what is said of row {place} depends on its neighbours")
+    predictions = task.decode(Outcome(outputs, plain, [_without_labels(task, example) for example in examples], tokenizer))
+    expect(len(predictions) == len(examples), f"{name}: {len(predictions)} predictions for {len(examples)} examples")
     json.dumps(predictions, allow_nan=False)
-    metrics = task.metrics(scores, rows)
+    _check_measures(task, Outcome(outputs, rows, examples, tokenizer))
+
+
+def _check_measures(task: Task, outcome: Outcome) -> None:
+    name = type(task).__name__
+    metrics = task.metrics(outcome)
     broken = [metric for metric, value in metrics.items() if not np.isfinite(value)]
     expect(not broken, f"{name}: the metrics {broken} are not finite: {metrics}")
     expect(task.best_metric in metrics, f"{name}: best_metric is {task.best_metric!r}, and metrics() gives {sorted(metrics)}")
-    correct = task.correct(scores, rows)
-    expect(correct.shape == (len(rows),), f"{name}: correct() gives the shape {correct.shape} for {len(rows)} rows")
+    baseline = task.baseline(outcome)
+    expect(baseline.keys() <= metrics.keys(), f"{name}: baseline() gives {sorted(baseline)}, and metrics() {sorted(metrics)}")
+    correct = task.correct(outcome)
+    expect(correct.shape == (len(outcome.examples),), f"{name}: correct() gives the shape {correct.shape} for {len(outcome.examples)} examples")
+    interval = task.interval(outcome)
+    expect(interval.low <= interval.high, f"{name}: interval() goes from {interval.low} to {interval.high}")
+    expect([task.gold(example) for example in outcome.examples] != [None] * len(outcome.examples), f"{name}: gold() gives nothing for any example")
 
 
-def _without_label(example: Example) -> Example:
-    return Example({key: value for key, value in example.values.items() if key != "label"}, example.file, example.line)
+def _without_labels(task: Task, example: Example) -> Example:
+    return Example({key: value for key, value in example.values.items() if key not in task.label_columns}, example.file, example.line)

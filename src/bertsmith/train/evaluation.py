@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +12,12 @@ import torch
 from bertsmith.core.precision import autocast
 from bertsmith.core.progress import Progress, Silence, followed
 from bertsmith.core.randomness import generator_at
-from bertsmith.core.types import Batch, Features, Loss
+from bertsmith.core.types import Batch, Example, Loss
 from bertsmith.data.store import FeatureStore
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import Objective
 from bertsmith.tasks.base import Task
+from bertsmith.tasks.outcome import Outcome, Output, as_array
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.train.batches import within_budget
 
@@ -29,11 +30,11 @@ class Evaluation:
 
     Attributes:
         metrics: By name; includes `loss`, in nats.
-        scores: A task's scores, one row an example; None for a pre-training objective.
+        outcome: What was said of every example; None for a pre-training objective.
     """
 
     metrics: dict[str, float]
-    scores: np.ndarray | None = None
+    outcome: Outcome | None = None
 
 
 def evaluate(
@@ -42,6 +43,7 @@ def evaluate(
     rows: FeatureStore,
     tokenizer: Tokenizer,
     *,
+    examples: Sequence[Example] = (),
     precision: str = "float32",
     seed: int = 0,
     progress: Progress | None = None,
@@ -53,6 +55,7 @@ def evaluate(
         objective: A task, or a pre-training objective; the masks of the latter are drawn from `seed` and are the same at every call.
         rows: Its features.
         tokenizer: The model's.
+        examples: What the rows were made from; tasks that measure against more than their features hold need them.
         precision: "float32" or "bfloat16".
         seed: For what the objective draws at random.
         progress: Who wants to know.
@@ -63,7 +66,7 @@ def evaluate(
         with torch.inference_mode(), autocast(precision, model.device):
             batches = _batches(objective, rows, tokenizer, seed)
             seen = followed(batches, progress or Silence(), "evaluate", None, "batches")
-            return _task(model, objective, rows, seen) if isinstance(objective, Task) else _objective(model, objective, seen)
+            return _task(model, objective, rows, examples, tokenizer, seen) if isinstance(objective, Task) else _objective(model, objective, seen)
     finally:
         model.train(was_training)
 
@@ -75,14 +78,15 @@ def _batches(objective: Objective, rows: FeatureStore, tokenizer: Tokenizer, see
         yield run, objective.collate([rows[int(row)] for row in run], generators, tokenizer)
 
 
-def _task(model: Model, task: Task, rows: FeatureStore, batches: Iterator[tuple[np.ndarray, Batch]]) -> Evaluation:
-    parts: list[tuple[np.ndarray, np.ndarray]] = []
+def _task(
+    model: Model, task: Task, rows: FeatureStore, examples: Sequence[Example], tokenizer: Tokenizer, batches: Iterator[tuple[np.ndarray, Batch]]
+) -> Evaluation:
+    outputs: list[Output] = [np.empty(0)] * len(rows)
     for run, batch in batches:
-        parts.append((run, task.scores(model, batch.to(model.device)).float().cpu().numpy()))
-    scores = np.concatenate([part for _, part in parts])
-    scores[np.concatenate([run for run, _ in parts])] = scores.copy()
-    features: list[Features] = [rows[row] for row in range(len(rows))]
-    return Evaluation(task.metrics(scores, features), scores)
+        for row, output in zip(run, task.outputs(model, batch.to(model.device)), strict=True):
+            outputs[row] = as_array(output)
+    outcome = Outcome(outputs, list(rows), examples, tokenizer)
+    return Evaluation(task.metrics(outcome), outcome)
 
 
 def _objective(model: Model, objective: Objective, batches: Iterator[tuple[np.ndarray, Batch]]) -> Evaluation:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from bertsmith.core.errors import InterruptedRunError, RecipeError
 from bertsmith.core.precision import autocast, resolve
 from bertsmith.core.progress import Progress, Silence, work
 from bertsmith.core.randomness import generator_at, seed_at
-from bertsmith.core.types import Batch
+from bertsmith.core.types import Batch, Example
 from bertsmith.data.store import FeatureStore
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import Objective
@@ -104,6 +105,7 @@ class Training:
         objective: A pre-training objective or a task.
         rows: Features to train on.
         valid: Features to evaluate on.
+        valid_examples: What they were made from.
         options: How long, how fast, in what batches.
         tuning: Groups the parameters.
         seed: Of everything random.
@@ -116,6 +118,7 @@ class Training:
     objective: Objective
     rows: FeatureStore
     valid: FeatureStore | None = None
+    valid_examples: Sequence[Example] = ()
     options: TrainOptions = field(default_factory=TrainOptions)
     tuning: Tuning = field(default_factory=Full)
     seed: int
@@ -250,7 +253,14 @@ class Training:
         assert self.valid is not None
         started = time.monotonic()
         metrics = evaluate(
-            self.model, self.objective, self.valid, self.tokenizer, precision=self.precision, seed=self.seed, progress=self.progress
+            self.model,
+            self.objective,
+            self.valid,
+            self.tokenizer,
+            examples=self.valid_examples,
+            precision=self.precision,
+            seed=self.seed,
+            progress=self.progress,
         ).metrics
         self.state.seconds += time.monotonic() - started
         self._record({"step": step.number, "epoch": step.epoch, "valid": metrics})

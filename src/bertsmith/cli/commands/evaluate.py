@@ -21,7 +21,7 @@ def evaluate(
     from bertsmith.inference.engine import Engine
 
     checkpoint, found_task = opened_for_use(model, task)
-    dataset = read(data, columns=column_names(columns), format=format_name, needed=found_task.columns)
+    dataset = found_task.settled(read(data, columns=column_names(columns), format=format_name, needed=found_task.columns))
     engine = Engine(checkpoint, found_task, precision=precision)
     with terminal_progress() as progress:
         found = measured(engine, dataset, progress)
