@@ -187,7 +187,7 @@ def best_threshold(
     require_examples(scores)
     order = np.argsort(no_answer_scores, kind="stable")
     gains = np.where(answerable, scores, -(~silent).astype(np.float64))[order]
-    totals = (~answerable).sum() + np.concatenate([[0.0], gains.cumsum()])
+    totals = np.concatenate([[(~answerable).sum()], gains]).cumsum()
     best = int(np.argmax(totals))
     return float(totals[best] / len(scores)), float(no_answer_scores[order[best - 1]]) if best else 0.0
 
