@@ -11,6 +11,7 @@ A part whose task and data are those of an earlier stage of the recipe, which tr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from bertsmith.core.randomness import seed_at
 from bertsmith.data.store import JoinedRows
 from bertsmith.models.family import Model
 from bertsmith.models.loading import Checkpoint, save
+from bertsmith.recipe.gains import gains
 from bertsmith.recipe.planning import Job
 from bertsmith.recipe.predictions import write_predictions
 from bertsmith.recipe.preparing import Prepared
@@ -28,15 +30,15 @@ from bertsmith.recipe.result import StageResult
 from bertsmith.recipe.stage import Clock, Notes, begun, edited, labelled, opened, result_of, trained
 from bertsmith.tasks.base import Task
 from bertsmith.tasks.mixture import OF_PART, Mixture
-from bertsmith.train.evaluation import Evaluation, HeldOut, evaluate_parts, joined_metrics
+from bertsmith.train.evaluation import Evaluation, HeldOut, evaluate, joined_metrics
 from bertsmith.train.loop import Training
 from bertsmith.train.resume import copied_weights
 
 PARTS = "parts"
 
 
-def run_mixture(job: Job, progress: Progress) -> StageResult:
-    """Run a stage with parts, whose data is prepared; see `run_stage`."""
+def run_mixture(job: Job, earlier: Sequence[Job], progress: Progress) -> StageResult:
+    """Run a stage with parts, whose data is prepared, after the stages before it; see `run_stage`."""
     notes, prepared, clock = begun(job, progress)
     mixture = prepared.objective
     assert isinstance(mixture, Mixture), "a stage with parts trains a mixture"
@@ -59,6 +61,9 @@ def run_mixture(job: Job, progress: Progress) -> StageResult:
     done = trained(job, training)
     clock.seconds["train"] = round(done.seconds, 3)
     metrics = _finished(job, prepared, training, checkpoint, clock, notes)
+    if is_first():
+        for gain in gains(job, earlier, job.folder.path / PARTS):
+            notes.note(f"stage {job.stage.name!r}: {gain}")
     result = result_of(job, prepared, checkpoint.model, done, metrics, clock.seconds, notes.kept)
     if is_first():
         job.folder.finish(result)
@@ -117,12 +122,20 @@ def _measured(job: Job, prepared: Prepared, checkpoint: Checkpoint, name: str, n
     mixture, model = prepared.objective, checkpoint.model
     assert isinstance(mixture, Mixture), "a stage with parts trains a mixture"
     precision = resolve(job.stage.train.precision, model.device)
-    found: dict[str, Evaluation] = {}
-    for split in ("valid", "test"):
-        held = {part: data for part, data in _held_out(prepared, split).items() if part == name}
-        measured = evaluate_parts(model, mixture, held, checkpoint.tokenizer, precision=precision, seed=job.seed, progress=notes)
-        found.update({split: evaluation for evaluation in measured.values()})
-    return found
+    return {
+        split: evaluate(
+            mixture.view(model, name),
+            mixture.parts[name],
+            held.rows,
+            checkpoint.tokenizer,
+            examples=held.examples,
+            precision=precision,
+            seed=job.seed,
+            progress=notes,
+        )
+        for split in ("valid", "test")
+        if (held := _held_out(prepared, split).get(name)) is not None
+    }
 
 
 def _save_part(job: Job, mixture: Mixture, checkpoint: Checkpoint, name: str, tested: Evaluation | None) -> None:

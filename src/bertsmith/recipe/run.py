@@ -22,7 +22,7 @@ from bertsmith.core.progress import Progress, Silence
 from bertsmith.recipe.files import is_disk_full, link_folder, write_json, write_text
 from bertsmith.recipe.mixed import run_mixture
 from bertsmith.recipe.planning import Job, file_key, places, plan
-from bertsmith.recipe.preparing import Prepared, prepared_text, splits_of
+from bertsmith.recipe.preparing import Prepared, joined, prepared_text, splits_of
 from bertsmith.recipe.processes import first_goes_first, is_first, meet
 from bertsmith.recipe.result import RunResult, StageResult
 from bertsmith.recipe.schema import Recipe
@@ -77,7 +77,7 @@ def _run(recipe: Recipe, jobs: Sequence[Job], result: RunResult, progress: Progr
     with first_goes_first():
         jobs = _with_text(recipe, jobs, out, progress)
     for job in jobs:
-        stages.append(_done(job, len(jobs), len(stages) + 1, progress))
+        stages.append(_done(job, jobs, progress))
         if is_first():
             _join_metrics(out, stages)
     if is_first():
@@ -124,14 +124,15 @@ def _with_text_of(job: Job, place: Place, cache: Path, progress: Progress) -> Pr
     return joined(known) if job.stage.parts else known[job.stage.name]
 
 
-def _done(job: Job, total: int, number: int, progress: Progress) -> StageResult:
-    about = f"stage {job.stage.name!r} ({number} of {total})"
+def _done(job: Job, jobs: Sequence[Job], progress: Progress) -> StageResult:
+    place = [other.stage.name for other in jobs].index(job.stage.name)
+    about = f"stage {job.stage.name!r} ({place + 1} of {len(jobs)})"
     if job.standing.result is not None:
         progress.note(f"{about}: {job.standing.why}, not run again")
         return replace(job.standing.result, cached=True)
     progress.note(f"{about}: {'goes on' if job.standing.action == 'resume' else 'begins'}, {job.standing.why}")
     try:
-        return run_mixture(job, progress) if job.stage.parts else run_stage(job, progress)
+        return run_mixture(job, jobs[:place], progress) if job.stage.parts else run_stage(job, progress)
     except InterruptedRunError as error:
         raise InterruptedRunError(f"{about}: {error}") from error
     except KeyboardInterrupt:

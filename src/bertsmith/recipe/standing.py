@@ -131,10 +131,8 @@ def inputs_of(stage: Stage, seed: int, start: str, files: Mapping[str, Mapping[s
     """
     table = stage_table(stage)
     kept = {name: value for name, value in table.items() if name in {"objective", "task", "tuning", "train", "mixture"}}
-    if stage.parts:
-        reading = {part["name"]: {**part, "data": _reading(part["data"])} for part in table["part"]}
-    else:
-        reading = _reading(table["data"])
+    parts = {part["name"]: {**part, "data": _reading(part["data"])} for part in table.get("part", ())}
+    reading = parts or _reading(table["data"])
     data = {split: list(hashes.values()) for split, hashes in files.items()}
     # Through JSON and back, a tuple is a list: what is compared with a file has to look like one.
     return {**_as_json(kept), "reading": _as_json(reading), "data": data, "from": start, "seed": seed, "bertsmith": version("bertsmith")}

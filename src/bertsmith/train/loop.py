@@ -224,9 +224,7 @@ class Training:
         """Forward, backward, update."""
         mine = step.rows[self.accelerator.process_index :: self.accelerator.num_processes]
         weight = 1.0 if len(mine) else 0.0  # a process without rows goes through the motions, so that the others need not wait for it
-        batches = [
-            self._collate(step, run) for run in within_budget(mine if len(mine) else step.rows[:1], self.lengths, self.options.pass_tokens)
-        ]
+        batches = [self._collate(step, run) for run in within_budget(mine if len(mine) else step.rows[:1], self.lengths, self.options.pass_tokens)]
         tokens = self._over_processes(weight * sum(batch.num_tokens for batch in batches))
         counts = {name: self._over_processes(weight * sum(batch.counts[name] for batch in batches)) for name in batches[0].counts}
         sums = dict.fromkeys(counts, 0.0)
