@@ -32,6 +32,7 @@ from bertsmith.recipe.schema import Stage, StageData
 from bertsmith.recipe.starts import Start
 from bertsmith.recipe.writing import component_table
 from bertsmith.tasks.base import Task
+from bertsmith.tasks.mixture import Mixture
 
 Result = TypeVar("Result")
 
@@ -50,6 +51,7 @@ class Prepared:
         account: For the result: by split, what was read.
         notes: What the user should know of the data.
         examples: By split, what the features of a task were made from.
+        parts: Of a stage with parts: what each of them is trained on; the account then is of `PART/SPLIT`, and rows and examples are theirs alone.
         seconds: That reading and encoding took.
     """
 
@@ -58,7 +60,19 @@ class Prepared:
     account: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     notes: list[str] = field(default_factory=list[str])
     examples: dict[str, Sequence[Example]] = field(default_factory=dict[str, Sequence[Example]])
+    parts: dict[str, Prepared] = field(default_factory=dict[str, "Prepared"])
     seconds: float = 0.0
+
+
+def joined(parts: Mapping[str, Prepared]) -> Prepared:
+    """The parts of a stage together."""
+    return Prepared(
+        Mixture(parts={name: part.objective for name, part in parts.items()}),
+        account={f"{name}/{split}": account for name, part in parts.items() for split, account in part.account.items()},
+        notes=[f"part {name!r}: {note}" for name, part in parts.items() for note in part.notes],
+        parts=dict(parts),
+        seconds=sum(part.seconds for part in parts.values()),
+    )
 
 
 def splits_of(data: StageData) -> dict[str, str | tuple[str, ...]]:

@@ -135,9 +135,9 @@ class Task(Objective):
     def metrics(self, outcome: Outcome) -> dict[str, float]:
         """What was said against what is right. Every value is better the higher it is, unless its name ends in `_error`."""
 
+    @abstractmethod
     def correct(self, outcome: Outcome) -> Float[np.ndarray, " examples"]:
         """How well every single example was done, the higher the better; what paired tests compare. 1 and 0 where it can only be right or wrong."""
-        raise NotImplementedError(f"{type(self).__name__} has no score for a single example")
 
     def baseline(self, outcome: Outcome) -> dict[str, float]:  # noqa: ARG002
         """The metrics of an answer that takes no reading (the commonest label); empty where there is no such answer."""
