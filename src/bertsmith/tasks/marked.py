@@ -27,7 +27,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class Marked:
     """One text as a task sees it.
 
     Attributes:
@@ -48,8 +48,8 @@ class Shown:
         """The text, cut at the marks.
 
         Example:
-            >>> shown = Shown("in 1985.", (Mark(3, 7, "answer", 0.9),), (), np.empty((0, 2), int), np.empty((0, 0)))
-            >>> [(part, mark and mark.name) for part, mark in shown.pieces()]
+            >>> marked = Marked("in 1985.", (Mark(3, 7, "answer", 0.9),), (), np.empty((0, 2), int), np.empty((0, 0)))
+            >>> [(part, mark and mark.name) for part, mark in marked.pieces()]
             [('in ', None), ('1985', 'answer'), ('.', None)]
         """
         parts: list[tuple[str, Mark | None]] = []
