@@ -25,7 +25,7 @@ TRIED = 20
 SLAB = 512
 """Windows that are looked at together."""
 
-Scores = Float[np.ndarray, "tokens 2"]
+Scores = Float[np.ndarray, "_ 2"]
 """Start and end score of every token."""
 
 
@@ -77,7 +77,7 @@ class Part(NamedTuple):
     score: Float[np.ndarray, " spans"]
 
 
-def best_spans(windows: Sequence[Scores], may_begin: Sequence[Bool[np.ndarray, " tokens"]], longest: int) -> Spans:
+def best_spans(windows: Sequence[Scores], may_begin: Sequence[Bool[np.ndarray, " _"]], longest: int) -> Spans:
     """The best spans of every window.
 
     Args:
@@ -166,7 +166,7 @@ def shares(scores: Sequence[float]) -> Float[np.ndarray, " scores"]:
     return powers / powers.sum()
 
 
-def _best_of_slab(windows: Sequence[Scores], may_begin: Sequence[Bool[np.ndarray, " tokens"]], longest: int) -> Spans:
+def _best_of_slab(windows: Sequence[Scores], may_begin: Sequence[Bool[np.ndarray, " _"]], longest: int) -> Spans:
     width = max(TRIED, *(len(scores) for scores in windows))
     starts, ends = np.full((2, len(windows), width), -np.inf)
     for place, (scores, allowed) in enumerate(zip(windows, may_begin, strict=True)):
