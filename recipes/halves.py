@@ -2,7 +2,7 @@
 
     python recipes/halves.py FOLDER/cmrc2018/dev.json FOLDER/cmrc2018
 
-writes `first.json` and `second.json` beside each other: every other article, with all of its paragraphs and questions, in the format of the file (SQuAD's).
+writes `first.json` and `second.json`: every other article, with all of its paragraphs and questions, in the format of SQuAD, as it came.
 """
 
 import json

@@ -26,8 +26,8 @@ from bertsmith.data.dataset import Dataset
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, Objective, padded_inputs
-from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.marked import Marked
+from bertsmith.tasks.outcome import Outcome
 from bertsmith.text.tokenizer import Encoding, Tokenizer
 
 tasks: Registry[type[Task]] = Registry("task", "bertsmith.tasks")

@@ -5,7 +5,8 @@
     windows ──best_spans──▶ the 20 best spans of each ──merged──▶ those of the question, in characters, best first
 
 A span is scored by the start score of its first token and the end score of its last, and scores of different windows are compared as they are. As the
-published code does it, only the 20 best starts and the 20 best ends of a window are tried with each other; nothing is lost by it that could be an answer.
+published code does it, only the 20 best starts and the 20 best ends of a window are tried with each other. We differ in that these are the best of
+the tokens that may be chosen; there, tokens of the question and of other windows are among them, and are then left out.
 
 Reference: google-research/bert `run_squad.py` `write_predictions`; `transformers` `compute_predictions_logits`, up to its version 4.
 """
