@@ -29,7 +29,7 @@ LEAST_EQUAL = 0.99
 
 MODELS = {"small": "BERT, 4×256", "minilm": "MiniLM's shape, 6×384"}
 QUESTIONS = {"paragraphs": 256, "articles": 64}
-QUICK = {"paragraphs": 12, "articles": 4}
+QUICK = {"paragraphs": 6, "articles": 2}
 PARTS = [f"{size}-{texts}" for size in MODELS for texts in QUESTIONS]
 
 

@@ -288,6 +288,11 @@ class TestMetrics:
         assert metrics["best_f1"] == pytest.approx((1 + 2 / 3 + 1) / 3)
         tuned = task.tuned(outcome)
         assert tuned.metrics(outcome)["f1"] == pytest.approx(metrics["best_f1"])
+        doubts = sorted(one["no_answer"] for one in task.decode(outcome))
+        assert doubts[1] < tuned.null_threshold < doubts[2], "in the middle, not at a question"
+        sure = self.outcome(task)
+        sure.outputs[2][0] = 9.0
+        assert task.tuned(sure).null_threshold == 0.5, "which does as well as any other"
         assert Reading(max_length=16, unanswerable=True, null_threshold=0.3).tuned(outcome).null_threshold == 0.3
         assert Reading(max_length=16, unanswerable=False).tuned(outcome).null_threshold is None
 

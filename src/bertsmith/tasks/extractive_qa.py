@@ -32,6 +32,9 @@ from bertsmith.text.windows import widest, windows
 EVEN = 0.5
 """The probability from which on a question has no answer where nothing better is known: SQuAD's threshold 0."""
 
+SMALLEST = 1e-12
+"""Probabilities are told apart down to it, and as near to 1."""
+
 LOOKED_AT = 200
 """Contexts by whose language a metric is chosen."""
 
@@ -59,7 +62,8 @@ class ExtractiveQuestionAnswering(Task):
     """A question and a text, and the place in the text that answers it (SQuAD, CMRC 2018, DRCD, MRQA): `[CLS] question [SEP] context [SEP]`.
 
     Every token of the context is scored as the first and as the last of the answer. A context may be of any length: it is read in windows that
-    overlap, and the best span of all windows is the answer, in characters of the text as it was written. In training, windows without the answer point to [CLS].
+    overlap, and the best span of all windows is the answer, in characters of the text as it was written. In training, windows without the answer
+    point to [CLS].
 
     Models with a token for the question (Splinter) read `[CLS] question [QUESTION] . [SEP] context [SEP]`, all in segment 0 and without looking at
     [SEP], as their authors fine-tune them.
@@ -168,15 +172,19 @@ class ExtractiveQuestionAnswering(Task):
         return replace(self, unanswerable=any(silent) if self.unanswerable is None else self.unanswerable)
 
     def tuned(self, outcome: Outcome) -> ExtractiveQuestionAnswering:
-        """The same task, with the threshold that is best on validation data where none was given."""
+        """The same task, with a threshold that is best on validation data where none was given: of equally good ones, one far from all questions."""
         best = self.metrics(outcome).get("best_f1_threshold")
-        return self if best is None or self.null_threshold is not None else replace(self, null_threshold=best)
+        if best is None or self.null_threshold is not None:
+            return self
+        above = [verdict.no_answer for verdict in self._verdicts(outcome) if verdict.no_answer > best]
+        return replace(self, null_threshold=_between(best, min(above, default=1.0)))
 
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
         """A row a window.
 
         Beside tokens and segments it says whose window it is (`example`), where the context begins in it (`context`), for every token of the context
-        where it stands in the text (`begins`, `ends`) and whether this is the window that it belongs to (`widest`), and the answer's tokens (`answer`).
+        where it stands in the text (`begins`, `ends`) and whether this is the window that it belongs to (`widest`), and the tokens of the answer
+        (`answer`).
         """
         problems: list[str] = []
         number = 0
@@ -332,6 +340,14 @@ class ExtractiveQuestionAnswering(Task):
         from bertsmith.metrics.reading import script_for
 
         return script_for([example["context"] for example in examples[:LOOKED_AT]]) if self.metric == "auto" else self.metric
+
+
+def _between(low: float, high: float) -> float:
+    """A probability between two others: an even one where that is possible, otherwise the one whose odds are in the middle."""
+    if low <= EVEN < high:
+        return EVEN
+    odds = [math.log(share / (1 - share)) for share in (max(low, SMALLEST), min(high, 1 - SMALLEST))]
+    return 1 / (1 + math.exp(-sum(odds) / 2))
 
 
 def _has_question_token(tokenizer: Tokenizer) -> bool:
