@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,14 @@ from bertsmith.recipe import parse, read_recipe, to_toml
 from bertsmith.recipe.run import run
 from bertsmith.recipe.schema import BUILTIN, STAGE
 from bertsmith.tasks.base import Task
+from recipes.halves import write_halves
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "recipes"
 RECIPES = sorted(FOLDER.rglob("*.toml"))
 DATA = ("chnsenticorp/*.tsv", "fewclue/bustm/*.json", "ocnli/*.json", "sst2/*.txt", "trec/*.txt")
 LINES = 300
+READING = {"cmrc2018/dev.json": 100, "drcd/dev.json": 10, "drcd/test.json": 5}
+"""Articles of nested files."""
 OFFLINE = "builtin:mini-zh"
 """Stands for models of the Hub."""
 
@@ -27,6 +31,12 @@ def beginnings(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         place = folder / file.relative_to(shared_data)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:LINES]))
+    for name, articles in READING.items():
+        content = json.loads((shared_data / name).read_text(encoding="utf-8"))
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps({**content, "data": content["data"][:articles]}), encoding="utf-8")
+    write_halves(folder / "cmrc2018/dev.json", folder / "cmrc2018")
     return folder
 
 

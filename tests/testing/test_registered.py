@@ -19,7 +19,24 @@ from bertsmith.testing import Peer, check_family, check_objective, check_task, c
 from bertsmith.testing.tiny import ragged, randomise, tiny_family, tiny_tokenizer
 from bertsmith.tuning import tunings
 
-EXAMPLES: dict[str, list[Example]] = {}
+
+def _answers(context: str, answer: str) -> list[dict[str, Any]]:
+    return [{"text": answer, "start": context.index(answer)}] if answer else []
+
+
+QUESTIONS = {
+    "谁写了这本书?": ("这本书是王先生写的,在北京。", "王先生"),
+    "书在哪里?": ("这本书是王先生写的,在北京。", "北京"),
+    "Who came?": ("It rained; nobody came to the game.", "nobody"),
+    "Why?": ("It rained; nobody came to the game.", ""),
+}
+
+EXAMPLES: dict[str, list[Example]] = {
+    "extractive_qa": [
+        Example({"question": question, "context": context, "answers": _answers(context, answer)}, "train.json", number)
+        for number, (question, (context, answer)) in enumerate(QUESTIONS.items(), 1)
+    ],
+}
 """Labelled data for tasks that need other columns than text, text_pair and label."""
 
 

@@ -351,5 +351,5 @@ def _truncated_share(rows: FeatureStore) -> float:
 def _truncation_notes(made: Prepared) -> Iterator[str]:
     for split, account in made.account.items():
         if account["truncated"] >= NOTED_SHARE:
-            longest = getattr(made.objective, "max_length", 0)
-            yield f"{split}: {account['truncated']:.0%} of the texts are longer than max_length = {longest} and lose their end"
+            assert isinstance(made.objective, Task), "raw text is never truncated"
+            yield f"{split}: {account['truncated']:.0%} of the texts are longer than {made.objective.limit} and lose their end"

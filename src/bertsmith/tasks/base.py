@@ -26,6 +26,7 @@ from bertsmith.data.dataset import Dataset
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, Objective, padded_inputs
+from bertsmith.tasks.marked import Marked
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.text.tokenizer import Encoding, Tokenizer
 
@@ -64,6 +65,8 @@ class Task(Objective):
     """Whether it chooses among labels that the training data tells."""
     label_columns: ClassVar[tuple[str, ...]] = ("label",)
     """Those of its columns that say what is right, and are not there when something is to be predicted."""
+    asked: ClassVar[tuple[str, ...]] = ("text", "text_pair")
+    """The columns that one text, or two, are when somebody gives them without names."""
 
     def __post_init__(self) -> None:
         if self.max_length < 8:
@@ -80,6 +83,11 @@ class Task(Objective):
             ('text', 'text_pair')
         """
         return tuple(column for column in cls.columns if column not in cls.label_columns)
+
+    @property
+    def limit(self) -> str:
+        """What a text that was truncated was longer than."""
+        return f"max_length = {self.max_length}"
 
     def settled(self, data: Dataset, *, training: bool = False) -> Dataset:  # noqa: ARG002
         """The data as the task can use it: what was left out or mended for it is in the data set's account. By default all of it, as it is.
@@ -146,6 +154,14 @@ class Task(Objective):
     def gold(self, example: Example) -> Any:
         """What is right, as a prediction would say it, ready for JSON; None where it is not known."""
         return example.get(self.label_columns[0])
+
+    def marked(self, outcome: Outcome) -> Marked | None:  # noqa: ARG002
+        """What there is to see of the one example of an outcome: places that were found in its text, scores of its tokens. By default nothing."""
+        return None
+
+    def tuned(self, outcome: Outcome) -> Task:  # noqa: ARG002
+        """The same task with what only a trained model on validation data can tell: thresholds. By default there is nothing of that kind."""
+        return self
 
     def interval(self, outcome: Outcome) -> Interval:
         """How far the main metric can be trusted. Where it is the mean of what every example scores, as accuracy is, drawing is quick."""
