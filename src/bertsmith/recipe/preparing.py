@@ -100,6 +100,7 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
         if rows is not None:
             made.rows[split] = rows
             made.account[split]["truncated"] = _truncated_share(rows)
+            made.notes.extend(f"{split}: {remark}" for remark in fitted.remarks(rows))
     if made.rows.keys() != known.keys():
         return None
     made.notes.extend(_truncation_notes(made))

@@ -81,6 +81,11 @@ class Task(Objective):
         """
         return tuple(column for column in cls.columns if column not in cls.label_columns)
 
+    @property
+    def output_labels(self) -> tuple[str, ...]:
+        """What `config.json` calls the outputs of its head, in their order: by default the labels."""
+        return self.labels
+
     def settled(self, data: Dataset, *, training: bool = False) -> Dataset:  # noqa: ARG002
         """The data as the task can use it: what was left out or mended for it is in the data set's account. By default all of it, as it is.
 
@@ -122,6 +127,10 @@ class Task(Objective):
         Raises:
             DataError: Lists every example that cannot be used, with file and line.
         """
+
+    def remarks(self, rows: Sequence[Features]) -> Iterator[str]:  # noqa: ARG002
+        """What a person should know of the encoded data."""
+        yield from ()
 
     @abstractmethod
     def outputs(self, model: Model, batch: Batch) -> Sequence[Tensor]:

@@ -10,7 +10,7 @@ from bertsmith.models.loading import Checkpoint
 from bertsmith.objectives.remedy import without_head
 from bertsmith.tasks import Task, tasks
 
-TASKS_OF_HEADS = {"tagging": "tagging", "span": "extractive_qa", "choice": "multiple_choice"}
+TASKS_OF_HEADS = {"tagging": "tagging", "crf": "tagging", "span": "extractive_qa", "choice": "multiple_choice"}
 """Tasks that a head tells of by itself."""
 
 LONGEST = 512
