@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.text.units import joined, marks_of, windows, words
+from bertsmith.text.units import joined, marks_of, words
 
 TOKENIZER = Tokenizer.from_tokens(
     ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"我爱北京的abc0123,.", *(f"##{letter}" for letter in "abc0123"), "new", "york", "windows"]
@@ -106,16 +106,6 @@ class TestMarks:
         text, units = joined(tokens)
         found = self.marks(text, units)
         assert [number for _, number, _ in found] == [number for number, token in enumerate(tokens) if token != "\u0096"]
-
-
-class TestWindows:
-    @given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 25))
-    def test_every_piece_is_in_one_and_all_but_the_last_are_full(self, length: int, size: int, step: int):
-        found = windows(length, size, step)
-        assert {place for begin, end in found for place in range(begin, end)} == set(range(length))
-        assert all(end - begin == size for begin, end in found[:-1])
-        assert found[-1][1] == length
-        assert all(after[0] - before[0] == min(step, size) for before, after in zip(found, found[1:], strict=False))
 
 
 @pytest.mark.parametrize("name", ["google_zh_vocab.txt"])

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, TypeVar
 
 from bertsmith.cli.inputs import STANDARD_INPUT
 from bertsmith.cli.output import Writer, json_line
 from bertsmith.cli.truncation import count_truncated
 from bertsmith.cli.vectors import Matrix, Vector
+from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import DataError
 from bertsmith.core.progress import Progress, followed
 from bertsmith.core.types import Example, Features
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 MANY_PROBLEMS = 1000
 """Bad lines after which it is asked whether there are more of them than of good ones."""
 
-ECHOED = ("id", "idx", "index", "qid", "guid", "text", "text_pair")
+ECHOED = ("id", "idx", "index", "qid", "guid", "text", "text_pair", "question")
 """Columns that a prediction repeats."""
 
 
@@ -165,5 +165,5 @@ def refuse_bad_lines(problems: list[Problem], count: int) -> None:
 
 def _by_chunks(examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]]) -> Iterator[tuple[Example, Result]]:
     """Examples with their results, computed for as many of them at once as are sorted together."""
-    while chunk := list(islice(examples, CHUNK)):
+    for chunk in chunks(examples, CHUNK, characters):
         yield from zip(chunk, compute(chunk), strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -106,8 +106,12 @@ def run_stage(job: Job, progress: Progress) -> StageResult:
             metrics["before"] = {**_measured(checkpoint, prepared, "valid", job, notes).metrics}
     trained = _trained(job, prepared, checkpoint, notes)
     clock.seconds["train"] = round(trained.seconds, 3)
+    measured: dict[str, Evaluation] = {}
     with clock.phase("evaluate"):
-        measured = {split: _measured(checkpoint, prepared, split, job, notes) for split in ("valid", "test") if split in prepared.rows}
+        for split in ("valid", "test"):
+            if split in prepared.rows:
+                measured[split] = _measured(checkpoint, prepared, split, job, notes)
+                prepared = _tuned(prepared, measured["valid"]) if split == "valid" else prepared
     metrics.update({split: {**found.metrics} for split, found in measured.items()})
     if is_first():
         with clock.phase("save"):
@@ -132,7 +136,7 @@ def _opened(job: Job, objective: Objective, start: Start, notes: Notes) -> Check
         raise RecipeError(f"stage {job.stage.name!r} needs the head {' and '.join(lacking)} with its weights. {ways_out}")
     for name in sorted(checkpoint.fresh_heads):
         notes.note(f"stage {job.stage.name!r}: {_fresh_head(name, checkpoint)}")
-    if isinstance(objective, Task) and not checkpoint.fresh_heads and checkpoint.labels != objective.output_labels:
+    if isinstance(objective, Task) and objective.has_labels and not checkpoint.fresh_heads and checkpoint.labels != objective.output_labels:
         _forget_labels(checkpoint, objective, job.seed)
         notes.note(
             f"stage {job.stage.name!r}: the last layer begins anew, for the model was trained on other labels ({', '.join(checkpoint.labels)})"
@@ -173,6 +177,13 @@ def _measured(checkpoint: Checkpoint, prepared: Prepared, split: str, job: Job, 
         seed=job.seed,
         progress=notes,
     )
+
+
+def _tuned(prepared: Prepared, validated: Evaluation) -> Prepared:
+    """With the task that is tested and saved: it knows what only the validation data can tell."""
+    if not isinstance(prepared.objective, Task) or validated.outcome is None:
+        return prepared
+    return replace(prepared, objective=prepared.objective.tuned(validated.outcome))
 
 
 def _write_predictions(job: Job, prepared: Prepared, tested: Evaluation | None) -> None:

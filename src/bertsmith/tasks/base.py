@@ -27,6 +27,7 @@ from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, Objective, padded_inputs
 from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.showing import Shown
 from bertsmith.text.tokenizer import Encoding, Tokenizer
 
 tasks: Registry[type[Task]] = Registry("task", "bertsmith.tasks")
@@ -64,6 +65,8 @@ class Task(Objective):
     """Whether it chooses among labels that the training data tells."""
     label_columns: ClassVar[tuple[str, ...]] = ("label",)
     """Those of its columns that say what is right, and are not there when something is to be predicted."""
+    asked: ClassVar[tuple[str, ...]] = ("text", "text_pair")
+    """The columns that one text, or two, are when somebody gives them without names."""
 
     def __post_init__(self) -> None:
         if self.max_length < 8:
@@ -86,6 +89,11 @@ class Task(Objective):
         """What `config.json` calls the outputs of its head, in their order: by default the labels."""
         return self.labels
 
+    @property
+    def limit(self) -> str:
+        """What a text that was truncated was longer than."""
+        return f"max_length = {self.max_length}"
+
     def settled(self, data: Dataset, *, training: bool = False) -> Dataset:  # noqa: ARG002
         """The data as the task can use it: what was left out or mended for it is in the data set's account. By default all of it, as it is.
 
@@ -105,6 +113,10 @@ class Task(Objective):
         if wrong:
             raise DataError(f"{len(wrong)} labels cannot be used for the task {self.name!r}", wrong)
         return replace(self, labels=self.labels or _ordered(self.label_names(examples)))
+
+    def tuned(self, outcome: Outcome) -> Task:  # noqa: ARG002
+        """The same task with everything that only what a trained model says of the validation data can tell (a threshold): by default nothing."""
+        return self
 
     @classmethod
     def wrong_label(cls, label: Any) -> str:  # noqa: ARG003
@@ -155,6 +167,10 @@ class Task(Objective):
     def gold(self, example: Example) -> Any:
         """What is right, as a prediction would say it, ready for JSON; None where it is not known."""
         return example.get(self.label_columns[0])
+
+    def shown(self, outcome: Outcome) -> Shown | None:  # noqa: ARG002
+        """What there is to see of the one example of an outcome: places that were found in its text, scores of its tokens. By default nothing."""
+        return None
 
     def interval(self, outcome: Outcome) -> Interval:
         """How far the main metric can be trusted. Where it is the mean of what every example scores, as accuracy is, drawing is quick."""

@@ -34,7 +34,8 @@ from bertsmith.tasks.outcome import Outcome, Output
 from bertsmith.tasks.tag_set import TagSet, tag_set
 from bertsmith.tasks.tagged_text import Entity, Passage, entities_in, is_labelled, mendings, passage_of, schemes_of, strict_spans
 from bertsmith.text.tokenizer import Pieces, Tokenizer
-from bertsmith.text.units import Marks, marks_of, windows
+from bertsmith.text.units import Marks, marks_of
+from bertsmith.text.windows import windows
 
 NOWHERE = -1
 """The place of no unit, at the end of a row of a batch."""

@@ -118,22 +118,6 @@ def marks_of(text: str, units: Units, offsets: Int[np.ndarray, "pieces 2"]) -> M
     return Marks(np.flatnonzero(inside)[first], marked, lasts)
 
 
-def windows(length: int, size: int, step: int) -> list[tuple[int, int]]:
-    """Where windows over a text begin and end; each but the last is full, and there is always one.
-
-    Args:
-        length: Pieces of the text.
-        size: The most pieces of a window, at least 1.
-        step: Pieces from the beginning of one to that of the next, at least 1; with more than `size`, it is `size`.
-
-    Example:
-        >>> windows(10, 4, 3), windows(3, 4, 3), windows(0, 4, 3)
-        ([(0, 4), (3, 7), (6, 10)], [(0, 3)], [(0, 0)])
-    """
-    step = min(step, size)
-    return [(begin, min(begin + size, length)) for begin in range(0, max(length - size, 0) + step, step)]
-
-
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     stripped = text[start:end].lstrip()
     return end - len(stripped), end - len(stripped) + len(stripped.rstrip())
