@@ -72,7 +72,7 @@ def predicted(engine: Engine, rows: Iterable[Example | Problem], account: Accoun
         account.truncated += count_truncated(features)
         return task.decode(Outcome(engine.outputs(features), features, examples, engine.tokenizer))
 
-    return followed(_by_chunks(good_rows(rows, account.problems), predict), progress, "predict", None, "rows")
+    return followed(_by_chunks(good_rows(_judged(task, rows), account.problems), predict), progress, "predict", None, "rows")
 
 
 def embedded(
@@ -87,6 +87,13 @@ def embedded(
         return engine.pooled(features, pooling, normalise=normalise)
 
     return followed(_by_chunks(good_rows(rows, account.problems), embed), progress, "embed", None, "rows")
+
+
+def _judged(task: Task, rows: Iterable[Example | Problem]) -> Iterator[Example | Problem]:
+    """The rows, with a problem in the place of those that the task cannot use."""
+    for row in rows:
+        reason = "" if isinstance(row, Problem) else task.wrong_input(row)
+        yield Problem(row.file, row.line, reason) if reason else row
 
 
 def good_rows(rows: Iterable[Example | Problem], problems: list[Problem]) -> Iterator[Example]:

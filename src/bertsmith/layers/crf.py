@@ -125,6 +125,23 @@ def best_paths(
     return torch.stack(path[::-1], 1)
 
 
+def permitted_paths(
+    scores: Float[Tensor, "batch length tags"], kept: Bool[Tensor, "batch length"], barriers: Float[Tensor, "tags tags"]
+) -> Int[Tensor, "batch length"]:
+    """As `best_paths`, where transitions are free or forbidden: mostly these are the best tags by themselves, and only what is forbidden is looked into.
+
+    Args:
+        scores: Of every tag for every token.
+        kept: Which places are tokens.
+        barriers: 0, or minus infinity.
+    """
+    path = scores.argmax(2)
+    broken = ((barriers[path[:, :-1], path[:, 1:]] < 0) & kept[:, 1:]).any(1)
+    if broken.any():
+        path[broken] = best_paths(scores[broken], kept[broken], barriers)
+    return path
+
+
 def marginals(
     scores: Float[Tensor, "batch length tags"], kept: Bool[Tensor, "batch length"], transitions: Float[Tensor, "tags tags"]
 ) -> Float[Tensor, "batch length tags"]:

@@ -119,6 +119,11 @@ class Task(Objective):
         return self
 
     @classmethod
+    def wrong_input(cls, example: Example) -> str:  # noqa: ARG003
+        """Why nothing can be predicted for a row although it has the columns; empty where it can."""
+        return ""
+
+    @classmethod
     def wrong_label(cls, label: Any) -> str:  # noqa: ARG003
         """Why a label is of no use to the task, whatever its labels are called; empty where it may be, or is missing."""
         return ""

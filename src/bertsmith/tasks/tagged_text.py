@@ -15,7 +15,7 @@ import numpy as np
 from bertsmith.core.types import Example
 from bertsmith.metrics.entities import Scheme, Span, entities_of, scheme_of, violations
 from bertsmith.tasks.tag_set import usual
-from bertsmith.text.units import Units, joined, words
+from bertsmith.text.units import Marks, Units, joined, words
 
 BROKEN = "tags do not follow one another as their scheme has it, and are read as the script of CoNLL reads them"
 TRIMMED = "an entity begins or ends with white space, which is not taken for a part of it"
@@ -140,6 +140,22 @@ def mendings(example: Example, passage: Passage, scheme: Scheme) -> Iterator[str
         yield TRIMMED
     if any(passage.characters(*entity.units[:2]) != entity.characters[:2] for entity in entities):
         yield INSIDE
+
+
+def marked_entities(entities: Sequence[Entity], marks: Marks) -> list[Span]:
+    """Entities in units that a piece stands for, counted from 0; of two that share one, the first."""
+    kept: list[Span] = []
+    for entity in entities:
+        start, end = np.searchsorted(marks.units, entity.units[:2]).tolist()
+        if start < end and (not kept or start >= kept[-1][1]):
+            kept.append((start, end, entity.units[2]))
+    return kept
+
+
+def lost_entities(entities: Sequence[Entity], marks: Marks) -> int:
+    """How many entities do not begin and end where a piece does: no tags of pieces can say them."""
+    starts, ends = set(marks.units.tolist()), set(marks.lasts.tolist())
+    return sum(entity.units[0] not in starts or entity.units[1] - 1 not in ends for entity in entities)
 
 
 def _tags(example: Example, passage: Passage) -> list[str]:

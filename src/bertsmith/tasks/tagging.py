@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -20,21 +19,34 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import DataError
 from bertsmith.core.registry import nearest
 from bertsmith.core.types import IGNORED, Batch, Example, Features
 from bertsmith.data.dataset import Dataset, Problem
-from bertsmith.layers.crf import best_paths, log_likelihoods, marginals, with_edges
+from bertsmith.layers.crf import best_paths, log_likelihoods, marginals, permitted_paths, with_edges
 from bertsmith.metrics.entities import Span, span_counts, span_scores, span_scores_by_type, tags_of
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, pad, padded_inputs
 from bertsmith.tasks.base import CHUNK, ROUNDS, Prediction, Task, tasks
 from bertsmith.tasks.outcome import Outcome, Output
+from bertsmith.tasks.showing import Mark, Shown
 from bertsmith.tasks.tag_set import TagSet, tag_set
-from bertsmith.tasks.tagged_text import Entity, Passage, entities_in, is_labelled, mendings, passage_of, schemes_of, strict_spans
+from bertsmith.tasks.tagged_text import (
+    Entity,
+    Passage,
+    entities_in,
+    is_labelled,
+    lost_entities,
+    marked_entities,
+    mendings,
+    passage_of,
+    schemes_of,
+    strict_spans,
+)
 from bertsmith.text.tokenizer import Pieces, Tokenizer
-from bertsmith.text.units import Marks, marks_of
+from bertsmith.text.units import marks_of
 from bertsmith.text.windows import windows
 
 NOWHERE = -1
@@ -139,6 +151,15 @@ class Tagging(Task):
                 examples.append(replace(example, values={**example.values, "text": passage.text}))
         return replace(data, examples=examples, mended_rows=(*data.mended_rows, *mended))
 
+    @classmethod
+    def wrong_input(cls, example: Example) -> str:
+        """What is neither a text nor a list of tokens."""
+        try:
+            passage_of(example)
+        except ValueError as error:
+            return str(error)
+        return ""
+
     def label_names(self, examples: Sequence[Example]) -> set[str]:
         """All types of entities that occur; at least one."""
         names = {entity.characters[2] for example in examples for entity in entities_in(example, passage_of(example))}
@@ -164,8 +185,8 @@ class Tagging(Task):
         tokenizer's pieces cannot tell from others, in the first window of their text.
         """
         problems: list[str] = []
-        rows, number, framing = iter(examples), 0, frame(tokenizer)
-        while chunk := list(islice(rows, CHUNK)):
+        number, framing = 0, frame(tokenizer)
+        for chunk in chunks(examples, CHUNK, characters):
             read = list(self._read(chunk, labelled, problems))
             pieces = tokenizer.pieces_many([passage.text for _, passage, _ in read])
             for (_, passage, entities), piece in zip(read, pieces, strict=True):
@@ -205,7 +226,7 @@ class Tagging(Task):
             transitions = transitions + chain.get_parameter("transitions.weight").float()
             edges = edges + chain.get_parameter("edges.weight").float()
         chained = with_edges(scores, kept, edges, batch.labels["whole"].bool())
-        path = best_paths(chained, kept, transitions) if self.crf else _permitted(chained, kept, transitions)
+        path = best_paths(chained, kept, transitions) if self.crf else permitted_paths(chained, kept, transitions)
         probabilities = marginals(chained, kept, transitions) if self.crf else scores.softmax(2)
         said = torch.stack([path.float(), probabilities.gather(2, path[:, :, None])[:, :, 0]], 2)
         return [row[:count] for row, count in zip(said, kept.sum(1).tolist(), strict=True)]
@@ -252,6 +273,16 @@ class Tagging(Task):
         passage = passage_of(example)
         return [_entity(passage, entity.units, entity.characters) for entity in entities_in(example, passage)]
 
+    def shown(self, outcome: Outcome) -> Shown:
+        """The entities, and how probable the tag of every unit is; units outside of entities have nothing to show."""
+        [(example, rows)] = outcome.by_example()
+        passage, (units, _, numbers, scores) = passage_of(example), _merged(rows)
+        found = [(*passage.characters(entity.units[0], entity.units[1]), entity.units[2], entity.score) for entity in self._found(rows)]
+        names = self.tags.types
+        labels = [self.tags.usual[int(number)][2:] for number in numbers]
+        table = np.array([[score * (name == label) for name in names] for label, score in zip(labels, scores, strict=True)], np.float32)
+        return Shown(passage.text, tuple(Mark(*mark) for mark in found), tuple(names), passage.units[units], table.reshape(len(units), len(names)))
+
     def _read(self, examples: Iterable[Example], labelled: bool, problems: list[str]) -> Iterator[tuple[Example, Passage, list[Entity] | None]]:
         """The rows that can be used; what is wrong with the others goes to `problems`."""
         types = set(self.tags.types)
@@ -278,8 +309,8 @@ class Tagging(Task):
     ) -> Iterator[Features]:
         ids, (before, after) = pieces.input_ids, framing
         marks = marks_of(passage.text, passage.units, pieces.offsets)
-        lost = None if entities is None else _lost(entities, marks)
-        numbers = None if entities is None else self.tags.numbers(_marked(entities, marks), len(marks.units))
+        lost = None if entities is None else lost_entities(entities, marks)
+        numbers = None if entities is None else self.tags.numbers(marked_entities(entities, marks), len(marks.units))
         size = self.max_length - len(before) - len(after)
         for begin, end in windows(len(ids), size, self.stride or size // 2):
             inside = slice(*np.searchsorted(marks.pieces, [begin, end]))
@@ -328,17 +359,6 @@ def frame(tokenizer: Tokenizer) -> tuple[Int[np.ndarray, " before"], Int[np.ndar
     return whole[:before], whole[before + len(bare) :]
 
 
-def _permitted(
-    scores: Float[Tensor, "batch units tags"], kept: Bool[Tensor, "batch units"], barriers: Float[Tensor, "tags tags"]
-) -> Int[Tensor, "batch units"]:
-    """The best path of each sequence: mostly the best tag of every unit, which has to be looked for only where those may not follow one another."""
-    path = scores.argmax(2)
-    broken = ((barriers[path[:, :-1], path[:, 1:]] < 0) & kept[:, 1:]).any(1)
-    if broken.any():
-        path[broken] = best_paths(scores[broken], kept[broken], barriers)
-    return path
-
-
 def _merged(rows: Sequence[tuple[Features, Output]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Units, their lasts, tags and probabilities of one text, in order; each unit from the window in which it stands farthest from the edge."""
     places, lengths = [row["places"] for row, _ in rows], [len(row["input_ids"]) for row, _ in rows]
@@ -349,22 +369,6 @@ def _merged(rows: Sequence[tuple[Features, Output]]) -> tuple[np.ndarray, np.nda
     _, first = np.unique(units[order], return_index=True)
     chosen = order[first]
     return units[chosen], lasts[chosen], said[chosen, 0], said[chosen, 1]
-
-
-def _marked(entities: Sequence[Entity], marks: Marks) -> list[Span]:
-    """Entities in marked units; of two that share one, the first."""
-    kept: list[Span] = []
-    for entity in entities:
-        start, end = np.searchsorted(marks.units, entity.units[:2]).tolist()
-        if start < end and (not kept or start >= kept[-1][1]):
-            kept.append((start, end, entity.units[2]))
-    return kept
-
-
-def _lost(entities: Sequence[Entity], marks: Marks) -> int:
-    """How many entities do not begin with a marked unit and end with the last of one."""
-    starts, ends = set(marks.units.tolist()), set(marks.lasts.tolist())
-    return sum(entity.units[0] not in starts or entity.units[1] - 1 not in ends for entity in entities)
 
 
 def _measured(examples: Sequence[Example], predicted: Sequence[Sequence[Span]]) -> dict[str, float]:
