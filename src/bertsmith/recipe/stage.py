@@ -106,12 +106,8 @@ def run_stage(job: Job, progress: Progress) -> StageResult:
             metrics["before"] = {**_measured(checkpoint, prepared, "valid", job, notes).metrics}
     trained = _trained(job, prepared, checkpoint, notes)
     clock.seconds["train"] = round(trained.seconds, 3)
-    measured: dict[str, Evaluation] = {}
     with clock.phase("evaluate"):
-        for split in ("valid", "test"):
-            if split in prepared.rows:
-                measured[split] = _measured(checkpoint, prepared, split, job, notes)
-                prepared = _tuned(prepared, measured["valid"]) if split == "valid" else prepared
+        prepared, measured = _evaluated(checkpoint, prepared, job, notes)
     metrics.update({split: {**found.metrics} for split, found in measured.items()})
     if is_first():
         with clock.phase("save"):
@@ -179,11 +175,23 @@ def _measured(checkpoint: Checkpoint, prepared: Prepared, split: str, job: Job, 
     )
 
 
-def _tuned(prepared: Prepared, validated: Evaluation) -> Prepared:
-    """With the task that is tested and saved: it knows what only the validation data can tell."""
-    if not isinstance(prepared.objective, Task) or validated.outcome is None:
-        return prepared
-    return replace(prepared, objective=prepared.objective.tuned(validated.outcome))
+def _evaluated(checkpoint: Checkpoint, prepared: Prepared, job: Job, notes: Notes) -> tuple[Prepared, dict[str, Evaluation]]:
+    """What the finished model scores. A task first learns from the validation data what only that can tell, a threshold for instance."""
+    found: dict[str, Evaluation] = {}
+    for split in ("valid", "test"):
+        if split not in prepared.rows:
+            continue
+        found[split] = _measured(checkpoint, prepared, split, job, notes)
+        task, outcome = prepared.objective, found[split].outcome
+        if split == "valid" and isinstance(task, Task) and outcome is not None and (tuned := task.tuned(outcome)) != task:
+            prepared, found[split] = replace(prepared, objective=tuned), Evaluation(tuned.metrics(outcome), outcome)
+            notes.note(f"stage {job.stage.name!r}: chosen on the validation data: {_difference(task, tuned)}")
+    return prepared, found
+
+
+def _difference(task: Task, tuned: Task) -> str:
+    before, after = component_table(task), component_table(tuned)
+    return ", ".join(f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}" for name, value in after.items() if before.get(name) != value)
 
 
 def _write_predictions(job: Job, prepared: Prepared, tested: Evaluation | None) -> None:

@@ -27,7 +27,7 @@ from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, Objective, padded_inputs
 from bertsmith.tasks.outcome import Outcome
-from bertsmith.tasks.showing import Shown
+from bertsmith.tasks.marked import Marked
 from bertsmith.text.tokenizer import Encoding, Tokenizer
 
 tasks: Registry[type[Task]] = Registry("task", "bertsmith.tasks")
@@ -114,10 +114,6 @@ class Task(Objective):
             raise DataError(f"{len(wrong)} labels cannot be used for the task {self.name!r}", wrong)
         return replace(self, labels=self.labels or _ordered(self.label_names(examples)))
 
-    def tuned(self, outcome: Outcome) -> Task:  # noqa: ARG002
-        """The same task with everything that only what a trained model says of the validation data can tell (a threshold): by default nothing."""
-        return self
-
     @classmethod
     def wrong_input(cls, example: Example) -> str:  # noqa: ARG003
         """Why nothing can be predicted for a row although it has the columns; empty where it can."""
@@ -173,9 +169,13 @@ class Task(Objective):
         """What is right, as a prediction would say it, ready for JSON; None where it is not known."""
         return example.get(self.label_columns[0])
 
-    def shown(self, outcome: Outcome) -> Shown | None:  # noqa: ARG002
+    def marked(self, outcome: Outcome) -> Marked | None:  # noqa: ARG002
         """What there is to see of the one example of an outcome: places that were found in its text, scores of its tokens. By default nothing."""
         return None
+
+    def tuned(self, outcome: Outcome) -> Task:  # noqa: ARG002
+        """The same task with what only a trained model on validation data can tell: thresholds. By default there is nothing of that kind."""
+        return self
 
     def interval(self, outcome: Outcome) -> Interval:
         """How far the main metric can be trusted. Where it is the mean of what every example scores, as accuracy is, drawing is quick."""

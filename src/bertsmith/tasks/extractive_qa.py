@@ -24,7 +24,7 @@ from bertsmith.objectives.base import HeadRequest, padded_inputs
 from bertsmith.tasks.base import CHUNK, Prediction, Task, tasks
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.questions import left_out_or_mended, nearest_sentence, right_answers, target_of, target_within, wrong_answers, wrong_question
-from bertsmith.tasks.showing import Mark, Shown
+from bertsmith.tasks.marked import Mark, Marked
 from bertsmith.tasks.spans import TRIED, Choice, Part, best_spans, merged, shares
 from bertsmith.text.tokenizer import Frame, Pieces, Tokenizer
 from bertsmith.text.windows import widest, windows
@@ -284,7 +284,7 @@ class ExtractiveQuestionAnswering(Task):
         """All right answers; none for a question without an answer."""
         return None if example.get("answers") is None else right_answers(example)
 
-    def shown(self, outcome: Outcome) -> Shown:
+    def marked(self, outcome: Outcome) -> Marked:
         """The context with the answer, and how probable every token is as the first and as the last one of it."""
         [verdict], [example] = self._verdicts(outcome), outcome.examples
         prediction, answer = self._prediction(verdict), self._answer(verdict)
@@ -294,7 +294,7 @@ class ExtractiveQuestionAnswering(Task):
         spans = np.concatenate([np.stack([row["begins"], row["ends"]], 1)[own] for row, own in zip(outcome.rows, mine, strict=True)])
         silence = np.min([output[0] for output in outcome.outputs], axis=0)
         among = torch.from_numpy(np.concatenate([silence[None], scores])).softmax(0).numpy()[1:]
-        return Shown(example["context"], marks, ("start", "end"), spans, among)
+        return Marked(example["context"], marks, ("start", "end"), spans, among)
 
     def _verdicts(self, outcome: Outcome) -> list[Verdict]:
         own: list[list[int]] = [[] for _ in outcome.examples]

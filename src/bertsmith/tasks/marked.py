@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class Marked:
     """One text as a task sees it.
 
     Attributes:
@@ -48,8 +48,8 @@ class Shown:
         """The text, cut at the marks.
 
         Example:
-            >>> shown = Shown("in 1985.", (Mark(3, 7, "answer", 0.9),), (), np.empty((0, 2), int), np.empty((0, 0)))
-            >>> [(part, mark and mark.name) for part, mark in shown.pieces()]
+            >>> marked = Marked("in 1985.", (Mark(3, 7, "answer", 0.9),), (), np.empty((0, 2), int), np.empty((0, 0)))
+            >>> [(part, mark and mark.name) for part, mark in marked.pieces()]
             [('in ', None), ('1985', 'answer'), ('.', None)]
         """
         parts: list[tuple[str, Mark | None]] = []
@@ -58,6 +58,24 @@ class Shown:
             parts += [(self.text[done : mark.start], None), (self.text[mark.start : mark.end], mark)]
             done = mark.end
         return [(part, mark) for part, mark in [*parts, (self.text[done:], None)] if part]
+
+    def excerpt(self, characters: int) -> Marked:
+        """As much of it as can be looked at, around the first mark; an ellipsis stands for what is left out.
+
+        Example:
+            >>> marked = Marked("written in 1985, he says", (Mark(11, 15, "answer", 0.9),), (), np.empty((0, 2), int), np.empty((0, 0)))
+            >>> marked.excerpt(8).text, marked.excerpt(8).marks[0].start
+            ('…n 1985, …', 3)
+        """
+        if len(self.text) <= characters:
+            return self
+        middle = (self.marks[0].start + self.marks[0].end) // 2 if self.marks else 0
+        start = min(max(0, middle - characters // 2), len(self.text) - characters)
+        end, before, after = start + characters, "…" * (start > 0), "…" * (start + characters < len(self.text))
+        shift = start - len(before)
+        kept = (self.spans[:, 0] >= start) & (self.spans[:, 1] <= end)
+        marks = tuple(replace(mark, start=mark.start - shift, end=mark.end - shift) for mark in self.marks if start <= mark.start and mark.end <= end)
+        return Marked(f"{before}{self.text[start:end]}{after}", marks, self.names, self.spans[kept] - shift, self.scores[kept])
 
     def as_json(self) -> dict[str, Any]:
         """All of it."""
