@@ -245,12 +245,12 @@ class TestDecoding:
         shares = [np.exp([1.5, 2.0, 1.0]).sum() / total, np.exp(2.0) / total]
         np.testing.assert_allclose(moved.outputs[0][:, 1], shares, rtol=1e-5)
 
-    def test_what_is_shown(self):
-        shown = TASK.shown(outputs_of(TASK, [conll("我 abc 好")], {1: {"O": 1.0}, 2: {"B-LOC": np.log(4)}, 5: {"O": 1.0}}))
-        assert [(part, mark and mark.name) for part, mark in shown.pieces()] == [("我", None), ("abc", "LOC"), ("好", None)]
-        assert shown.names == ("LOC", "PER")
-        assert shown.spans.tolist() == [[0, 1], [1, 4], [4, 5]]
-        np.testing.assert_allclose(shown.scores, [[0, 0], [0.5, 0], [0, 0]], rtol=1e-6)
+    def test_what_is_marked(self):
+        marked = TASK.marked(outputs_of(TASK, [conll("我 abc 好")], {1: {"O": 1.0}, 2: {"B-LOC": np.log(4)}, 5: {"O": 1.0}}))
+        assert [(part, mark and mark.name) for part, mark in marked.pieces()] == [("我", None), ("abc", "LOC"), ("好", None)]
+        assert marked.names == ("LOC", "PER")
+        assert marked.spans.tolist() == [[0, 1], [1, 4], [4, 5]]
+        np.testing.assert_allclose(marked.scores, [[0, 0], [0.5, 0], [0, 0]], rtol=1e-6)
 
 
 class TestMeasuring:

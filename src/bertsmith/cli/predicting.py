@@ -39,7 +39,7 @@ def rows_to_predict(
     if sources:
         return stream(sources, columns=columns, format=format_name, needed=needed)
     if unread := [_option(name) for name in given if name not in (*task.columns, *task.optional_columns)]:
-        reads = "one text" if needed == ["text"] else " and ".join(needed)
+        reads = "one text" if needed in (["text"], []) else " and ".join(needed)
         raise DataError(f"the task {task.name!r} reads {reads}: leave {' and '.join(unread)} out")
     missing = [column for column in needed if not given.get(column, "").strip()]
     if missing:

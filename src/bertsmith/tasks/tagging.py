@@ -31,7 +31,7 @@ from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, pad, padded_inputs
 from bertsmith.tasks.base import CHUNK, ROUNDS, Prediction, Task, tasks
 from bertsmith.tasks.outcome import Outcome, Output
-from bertsmith.tasks.showing import Mark, Shown
+from bertsmith.tasks.marked import Mark, Marked
 from bertsmith.tasks.tag_set import TagSet, tag_set
 from bertsmith.tasks.tagged_text import (
     Entity,
@@ -273,7 +273,7 @@ class Tagging(Task):
         passage = passage_of(example)
         return [_entity(passage, entity.units, entity.characters) for entity in entities_in(example, passage)]
 
-    def shown(self, outcome: Outcome) -> Shown:
+    def marked(self, outcome: Outcome) -> Marked:
         """The entities, and how probable the tag of every unit is; units outside of entities have nothing to show."""
         [(example, rows)] = outcome.by_example()
         passage, (units, _, numbers, scores) = passage_of(example), _merged(rows)
@@ -281,7 +281,7 @@ class Tagging(Task):
         names = self.tags.types
         labels = [self.tags.usual[int(number)][2:] for number in numbers]
         table = np.array([[score * (name == label) for name in names] for label, score in zip(labels, scores, strict=True)], np.float32)
-        return Shown(passage.text, tuple(Mark(*mark) for mark in found), tuple(names), passage.units[units], table.reshape(len(units), len(names)))
+        return Marked(passage.text, tuple(Mark(*mark) for mark in found), tuple(names), passage.units[units], table.reshape(len(units), len(names)))
 
     def _read(self, examples: Iterable[Example], labelled: bool, problems: list[str]) -> Iterator[tuple[Example, Passage, list[Entity] | None]]:
         """The rows that can be used; what is wrong with the others goes to `problems`."""
