@@ -25,6 +25,7 @@ from bertsmith.core.registry import nearest
 from bertsmith.core.types import IGNORED, Batch, Example, Features
 from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.layers.crf import best_paths, log_likelihoods, marginals, permitted_paths, with_edges
+from bertsmith.metrics.classification import micro_f1
 from bertsmith.metrics.entities import Span, span_counts, span_scores, span_scores_by_type, tags_of
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
@@ -262,8 +263,6 @@ class Tagging(Task):
 
     def interval(self, outcome: Outcome) -> Interval:
         """The interval of F1, by drawing texts."""
-        from bertsmith.metrics.classification import micro_f1
-
         return bootstrap_interval(micro_f1, *span_counts(*self._spans(outcome)).T, rounds=ROUNDS)
 
     def gold(self, example: Example) -> list[dict[str, Any]] | None:
