@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from bertsmith.recipe import parse, read_recipe, to_toml
 from bertsmith.recipe.run import run
 from bertsmith.recipe.schema import BUILTIN, STAGE
 from bertsmith.tasks.base import Task
+from recipes.halves import write_halves
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "recipes"
 RECIPES = sorted(FOLDER.rglob("*.toml"))
@@ -19,6 +21,8 @@ TOKENS = 12_000
 """Lines of a file that has a token in each."""
 PARTS = {"peopledaily/train.10k.txt": "peopledaily/train.txt", "peopledaily/valid.txt": "peopledaily/train.txt"}
 """What a recipe asks to be cut out of a file."""
+ARTICLES = 40
+READING = ("cmrc2018/dev.json", "drcd/dev.json", "drcd/test.json")
 OFFLINE = "builtin:mini-zh"
 """Stands for models of the Hub."""
 
@@ -34,6 +38,12 @@ def beginnings(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         place.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:lines]))
     for part, whole in PARTS.items():
         (folder / part).write_bytes((folder / whole).read_bytes())
+    for name in READING:
+        content = json.loads((shared_data / name).read_text(encoding="utf-8"))
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps({**content, "data": content["data"][:ARTICLES]}), encoding="utf-8")
+    write_halves(folder / "cmrc2018/dev.json", folder / "cmrc2018")
     return folder
 
 

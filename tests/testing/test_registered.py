@@ -19,13 +19,27 @@ from bertsmith.testing import Peer, check_family, check_objective, check_task, c
 from bertsmith.testing.tiny import ragged, randomise, tiny_family, tiny_tokenizer
 from bertsmith.tuning import tunings
 
+def _answers(context: str, answer: str) -> list[dict[str, Any]]:
+    return [{"text": answer, "start": context.index(answer)}] if answer else []
+
+
+QUESTIONS = {
+    "谁写了这本书?": ("这本书是王先生写的,在北京。", "王先生"),
+    "书在哪里?": ("这本书是王先生写的,在北京。", "北京"),
+    "Who came?": ("It rained; nobody came to the game.", "nobody"),
+    "Why?": ("It rained; nobody came to the game.", ""),
+}
+
 EXAMPLES: dict[str, list[Example]] = {
+    "extractive_qa": [
+        Example({"question": question, "context": context, "answers": _answers(context, answer)}, "train.json", number)
+        for number, (question, (context, answer)) in enumerate(QUESTIONS.items(), 1)
+    ],
     "tagging": [
         Example({"tokens": ["我", "在", "New", "York"], "tags": ["O", "O", "B-LOC", "I-LOC"]}, "train.conll", 1),
         Example({"text": "Ann lives in 北京.", "entities": [{"start": 0, "end": 3, "label": "PER"}, {"start": 13, "end": 15, "label": "LOC"}]}, "train.jsonl", 1),
         Example({"tokens": ["nobody", "came"], "tags": ["O", "O"]}, "train.conll", 6),
-        Example({"text": "王小明 saw Rome " * 40, "entities": [{"start": 0, "end": 3, "label": "PER"}]}, "train.jsonl", 2),
-    ],
+        Example({"text": "王小明 saw Rome " * 40, "entities": [{"start": 0, "end": 3, "label": "PER"}]}, "train.jsonl", 2),    ],
 }
 """Labelled data for tasks that need other columns than text, text_pair and label."""
 
