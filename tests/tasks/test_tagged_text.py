@@ -78,7 +78,10 @@ class TestEntities:
             (row(text="a", entities=[[entity(0, 1)]]), "an entity is .* \\(list\\); expected is a list of"),
             (row(text="a", entities=[{"start": 0, "end": 1}]), "entity {'start': 0, 'end': 1} has no label of the right kind"),
             (row(text="a", entities=[{"start": "0", "end": 1.0, "label": "A"}]), "has no start and no end of the right kind"),
-            (row(text="abc", entities=[entity(2, 2)]), r"entity 'LOC' at 2 to 2 is not inside the text, which has 3 characters \(the end is exclusive\)"),
+            (
+                row(text="abc", entities=[entity(2, 2)]),
+                r"entity 'LOC' at 2 to 2 is not inside the text, which has 3 characters \(the end is exclusive\)",
+            ),
             (row(text="abc", entities=[entity(1, 4)]), "entity 'LOC' at 1 to 4 is not inside the text"),
             (row(text="abc", entities=[entity(-1, 2)]), "entity 'LOC' at -1 to 2 is not inside the text"),
             (row(text="a  b", entities=[entity(1, 3)]), "entity 'LOC' at 1 to 3 is nothing but white space"),

@@ -218,7 +218,9 @@ class TestDecoding:
 
     def test_a_window_may_begin_inside_an_entity(self):
         task = Tagging(labels=("LOC",), max_length=8, stride=6)
-        outcome = outputs_of(task, [conll("a b c d e f g h i j")], {1: {"I-LOC": 3.0, "O": 1.0}, **{place: {"O": 1.0} for place in (2, 3, 4, 5)}, 6: {"B-LOC": 3.0}})
+        outcome = outputs_of(
+            task, [conll("a b c d e f g h i j")], {1: {"I-LOC": 3.0, "O": 1.0}, **{place: {"O": 1.0} for place in (2, 3, 4, 5)}, 6: {"B-LOC": 3.0}}
+        )
         assert [output[:, 0].astype(int).tolist() for output in outcome.outputs] == [[0, 0, 0, 0, 0, 1], [2, 0, 0, 0]]
         assert task.decode(outcome)[0]["tags"] == ["O"] * 5 + ["B-LOC", "I-LOC"] + ["O"] * 3
 
@@ -272,7 +274,7 @@ class TestMeasuring:
         outcome = perfect(TASK, rows)
         assert set(TASK.metrics(outcome).values()) == {1.0}
         assert TASK.correct(outcome).tolist() == [1.0, 1.0, 1.0]
-        assert TASK.interval(outcome).low == 1.0
+        assert TASK.interval(outcome).high == 1.0
         assert TASK.baseline(outcome) == dict.fromkeys(["f1", "precision", "recall", "macro_f1", "strict_f1", "f1_LOC", "f1_PER"], 0.0)
 
     def test_broken_tags_count_as_they_are_read_and_not_strictly(self):

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from bertsmith.core.errors import RecipeError
-from bertsmith.inference.engine import Engine
 from bertsmith.core.types import Example
+from bertsmith.inference.engine import Engine
 from bertsmith.models import create, load, save
 from bertsmith.recipe import parse
 from bertsmith.recipe.result import RunResult
@@ -21,14 +21,20 @@ from bertsmith.tasks.tagged_text import BROKEN
 from bertsmith.text.tokenizer import Tokenizer
 from tests.cli.conftest import Cli, cli  # noqa: F401
 
-FIRST, LAST, PLACES, VERBS, REST = ["ann", "bob", "carl", "dora"], ["smith", "jones"], ["rome", "oslo", "paris"], ["saw", "met", "left"], list("我在的了去")
+FIRST, LAST, PLACES, VERBS, REST = (
+    ["ann", "bob", "carl", "dora"],
+    ["smith", "jones"],
+    ["rome", "oslo", "paris"],
+    ["saw", "met", "left"],
+    list("我在的了去"),
+)
 TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 64}
 STAGE: dict[str, Any] = {
     "name": "names",
     "from": "base",
     "task": {"name": "tagging", "max_length": 24},
     "data": {"train": ["train.conll", "train.jsonl"], "valid": "valid.conll", "test": "test.conll"},
-    "train": {"epochs": 12, "batch_size": 8, "learning_rate": 1e-2, "precision": "float32", "keep": "best:f1"},
+    "train": {"epochs": 8, "batch_size": 8, "learning_rate": 1e-2, "precision": "float32", "keep": "best:f1"},
 }
 
 
@@ -117,7 +123,10 @@ def test_predict_takes_a_text_conll_and_json(trained: RunResult, world: Path, tm
     assert said.status == 0
     assert [(entity["text"], entity["label"]) for entity in said.json["entities"]] == [("rome", "LOC"), ("ann smith", "PER")]
     (tmp_path / "new.txt").write_text("ann smith saw rome\n的了\n", encoding="utf-8")
-    assert [[entity["label"] for entity in line["entities"]] for line in cli("predict", trained.model, tmp_path / "new.txt").lines] == [["PER", "LOC"], []]
+    assert [[entity["label"] for entity in line["entities"]] for line in cli("predict", trained.model, tmp_path / "new.txt").lines] == [
+        ["PER", "LOC"],
+        [],
+    ]
     ran = cli("predict", trained.model, world / "test.conll")
     assert (ran.status, len(ran.lines)) == (0, 16)
     assert ran.lines[0].keys() == {"line", "text", "entities", "tags"}
@@ -166,7 +175,9 @@ def test_broken_tags_are_mended_and_counted(world: Path, tmp_path: Path):
 
 
 def test_bad_rows_stop_a_run_with_their_places(world: Path, tmp_path: Path):
-    (world / "bad.jsonl").write_text('{"text": "a b", "entities": [{"start": 0, "end": 9, "label": "A"}]}\n{"text": "a", "entities": "none"}\n', encoding="utf-8")
+    (world / "bad.jsonl").write_text(
+        '{"text": "a b", "entities": [{"start": 0, "end": 9, "label": "A"}]}\n{"text": "a", "entities": "none"}\n', encoding="utf-8"
+    )
     with pytest.raises(RecipeError) as caught:
         run_stage(world, tmp_path / "out", data={"train": "bad.jsonl"})
     assert "bad.jsonl:1: entity 'A' at 0 to 9 is not inside the text" in str(caught.value)
@@ -176,6 +187,12 @@ def test_bad_rows_stop_a_run_with_their_places(world: Path, tmp_path: Path):
 def test_the_same_types_keep_the_last_layer_of_an_earlier_stage(trained: RunResult, world: Path, tmp_path: Path):
     task = {"crf": trained.stages[0].objective == "tagging" and load(str(trained.model)).task.get("crf", False)}
     scheme = load(str(trained.model)).task["scheme"]
-    again = run_stage(world, tmp_path / "out", **{"from": str(trained.model)}, task={**task, "scheme": scheme}, train={"steps": 1, "learning_rate": 1e-9, "epochs": None, "keep": "last"})
+    again = run_stage(
+        world,
+        tmp_path / "out",
+        **{"from": str(trained.model)},
+        task={**task, "scheme": scheme},
+        train={"epochs": 0.2, "learning_rate": 1e-9, "keep": "last"},
+    )
     assert not any("begins anew" in note or "is new" in note for note in again.stages[0].notes)
     assert (again.stages[0].metrics["test"]["f1"] or 0) > 0.95

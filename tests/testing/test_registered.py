@@ -19,6 +19,7 @@ from bertsmith.testing import Peer, check_family, check_objective, check_task, c
 from bertsmith.testing.tiny import ragged, randomise, tiny_family, tiny_tokenizer
 from bertsmith.tuning import tunings
 
+
 def _answers(context: str, answer: str) -> list[dict[str, Any]]:
     return [{"text": answer, "start": context.index(answer)}] if answer else []
 
@@ -37,9 +38,14 @@ EXAMPLES: dict[str, list[Example]] = {
     ],
     "tagging": [
         Example({"tokens": ["我", "在", "New", "York"], "tags": ["O", "O", "B-LOC", "I-LOC"]}, "train.conll", 1),
-        Example({"text": "Ann lives in 北京.", "entities": [{"start": 0, "end": 3, "label": "PER"}, {"start": 13, "end": 15, "label": "LOC"}]}, "train.jsonl", 1),
+        Example(
+            {"text": "Ann lives in 北京.", "entities": [{"start": 0, "end": 3, "label": "PER"}, {"start": 13, "end": 15, "label": "LOC"}]},
+            "train.jsonl",
+            1,
+        ),
         Example({"tokens": ["nobody", "came"], "tags": ["O", "O"]}, "train.conll", 6),
-        Example({"text": "王小明 saw Rome " * 40, "entities": [{"start": 0, "end": 3, "label": "PER"}]}, "train.jsonl", 2),    ],
+        Example({"text": "王小明 saw Rome " * 40, "entities": [{"start": 0, "end": 3, "label": "PER"}]}, "train.jsonl", 2),
+    ],
 }
 """Labelled data for tasks that need other columns than text, text_pair and label."""
 

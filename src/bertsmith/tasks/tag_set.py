@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -54,20 +54,24 @@ class TagSet:
 
     names: tuple[str, ...]
 
-    @property
+    @cached_property
     def usual(self) -> list[str]:
         """The names in the letters of BIOES."""
         return [usual(name) for name in self.names]
 
-    @property
+    @cached_property
     def scheme(self) -> Scheme:
         """`bioes` if there is an E- or an S-."""
         return scheme_of([self.usual])
 
-    @property
+    @cached_property
     def types(self) -> list[str]:
         """The types of entities, in the order of the alphabet."""
         return sorted({label for _, _, label in entities_of(self.usual)})
+
+    @cached_property
+    def _known(self) -> dict[str, int]:
+        return {name: number for number, name in reversed(list(enumerate(self.usual)))}
 
     def numbers(self, entities: Iterable[Span], length: int) -> Int[np.ndarray, " length"]:
         """The tags of a sentence with these entities, in units; none over another.
@@ -75,10 +79,9 @@ class TagSet:
         Raises:
             DataError: Two entities overlap, or one is not inside the sentence.
         """
-        known = {name: number for number, name in reversed(list(enumerate(self.usual)))}
         tags = tags_of(entities, length, self.scheme)
         candidates = ([tag] if tag == OUTSIDE else [f"{letter}{tag[1:]}" for letter in IN_PLACE_OF[tag[0]]] for tag in tags)
-        return np.array([next(known[name] for name in names if name in known) for names in candidates], np.int64)
+        return np.array([next(self._known[name] for name in names if name in self._known) for names in candidates], np.int64)
 
     def entities(self, numbers: Sequence[int]) -> list[Span]:
         """The entities in the tags of a sentence, read as the script of CoNLL reads them."""
@@ -91,7 +94,8 @@ class TagSet:
         return _barriers(self.names)
 
 
-def tag_set(labels: Sequence[str], scheme: Scheme) -> TagSet:
+@lru_cache(maxsize=64)
+def tag_set(labels: tuple[str, ...], scheme: Scheme) -> TagSet:
     """The tags for the types of entities; or `labels` themselves, where they are tags: O is among them.
 
     Raises:

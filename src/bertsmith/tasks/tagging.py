@@ -31,8 +31,8 @@ from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, pad, padded_inputs
 from bertsmith.tasks.base import CHUNK, ROUNDS, Prediction, Task, tasks
-from bertsmith.tasks.outcome import Outcome, Output
 from bertsmith.tasks.marked import Mark, Marked
+from bertsmith.tasks.outcome import Outcome, Output
 from bertsmith.tasks.tag_set import TagSet, tag_set
 from bertsmith.tasks.tagged_text import (
     Entity,
@@ -165,7 +165,9 @@ class Tagging(Task):
         """All types of entities that occur; at least one."""
         names = {entity.characters[2] for example in examples for entity in entities_in(example, passage_of(example))}
         if not names:
-            raise DataError(f"the training data has no entity in {len(examples)} examples (are the columns named `tokens` and `tags`, or `text` and `entities`?)")
+            raise DataError(
+                f"the training data has no entity in {len(examples)} examples (are the columns named `tokens` and `tags`, or `text` and `entities`?)"
+            )
         return names
 
     def fitted(self, examples: Sequence[Example]) -> Tagging:
@@ -348,7 +350,8 @@ class Tagging(Task):
 
     def _spans(self, outcome: Outcome) -> tuple[list[list[Span]], list[list[Span]]]:
         """The entities of every text, and those that were found, in characters."""
-        return _gold(outcome.examples), self._predicted(outcome)
+        gold = [[entity.characters for entity in entities_in(example, passage_of(example))] for example in outcome.examples]
+        return gold, self._predicted(outcome)
 
 
 def frame(tokenizer: Tokenizer) -> tuple[Int[np.ndarray, " before"], Int[np.ndarray, " after"]]:
@@ -371,16 +374,17 @@ def _merged(rows: Sequence[tuple[Features, Output]]) -> tuple[np.ndarray, np.nda
 
 
 def _measured(examples: Sequence[Example], predicted: Sequence[Sequence[Span]]) -> dict[str, float]:
-    gold, schemes = _gold(examples), schemes_of(examples)
-    strict = [strict_spans(example, passage_of(example), schemes.get(example.file, "bio")) for example in examples]
+    schemes = schemes_of(examples)
+    gold: list[list[Span]] = []
+    strict: list[list[Span]] = []
+    for example in examples:
+        passage = passage_of(example)
+        gold.append([entity.characters for entity in entities_in(example, passage)])
+        strict.append(strict_spans(example, passage, schemes.get(example.file, "bio")))
     scores = span_scores(gold, predicted)
     micro = {name: scores[f"micro_{name}"] for name in ("f1", "precision", "recall")}
     types = {f"f1_{label}": score.f1 for label, score in span_scores_by_type(gold, predicted).items()}
     return {**micro, "macro_f1": scores["macro_f1"], "strict_f1": span_scores(strict, predicted)["micro_f1"], **types}
-
-
-def _gold(examples: Sequence[Example]) -> list[list[Span]]:
-    return [[entity.characters for entity in entities_in(example, passage_of(example))] for example in examples]
 
 
 def _entity(passage: Passage, units: Span, characters: Span | None = None) -> dict[str, Any]:

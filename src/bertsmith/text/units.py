@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -46,14 +47,14 @@ def joined(tokens: Sequence[str]) -> tuple[str, Units]:
     """
     parts: list[str] = []
     units = np.zeros((len(tokens), 2), np.int64)
-    place, before = 0, "\u3000"
+    place, after_dense = 0, True
     for number, token in enumerate(tokens):
-        if not DENSE.match(before[-1:]) and not DENSE.match(token[:1]):
+        if not after_dense and not _is_dense(token[:1]):
             parts.append(" ")
             place += 1
         units[number] = place, place + len(token)
         parts.append(token)
-        place, before = place + len(token), token
+        place, after_dense = place + len(token), _is_dense(token[-1:])
     return "".join(parts), units
 
 
@@ -116,6 +117,11 @@ def marks_of(text: str, units: Units, offsets: Int[np.ndarray, "pieces 2"]) -> M
     shared = (covering >= 0) & inside[covering] & (units[missing, 0] < offsets[covering, 1])
     np.maximum.at(lasts, np.searchsorted(marked, owners[covering[shared]]), missing[shared])
     return Marks(np.flatnonzero(inside)[first], marked, lasts)
+
+
+@lru_cache(maxsize=1 << 14)
+def _is_dense(character: str) -> bool:
+    return DENSE.match(character) is not None
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
