@@ -15,8 +15,12 @@ from recipes.halves import write_halves
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "recipes"
 RECIPES = sorted(FOLDER.rglob("*.toml"))
-DATA = ("chnsenticorp/*.tsv", "fewclue/bustm/*.json", "ocnli/*.json", "sst2/*.txt", "trec/*.txt")
+DATA = ("chnsenticorp/*.tsv", "fewclue/bustm/*.json", "ocnli/*.json", "sst2/*.txt", "trec/*.txt", "wnut17/*.conll", "peopledaily/*.txt")
 LINES = 300
+TOKENS = 12_000
+"""Lines of a file that has a token in each."""
+PARTS = {"peopledaily/train.10k.txt": "peopledaily/train.txt", "peopledaily/valid.txt": "peopledaily/train.txt"}
+"""What a recipe asks to be cut out of a file."""
 READING = {"cmrc2018/dev.json": 100, "drcd/dev.json": 10, "drcd/test.json": 5}
 """Articles of nested files."""
 OFFLINE = "builtin:mini-zh"
@@ -30,7 +34,10 @@ def beginnings(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     for file in (file for pattern in DATA for file in shared_data.glob(pattern)):
         place = folder / file.relative_to(shared_data)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:LINES]))
+        lines = TOKENS if file.parent.name in ("wnut17", "peopledaily") else LINES
+        place.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:lines]))
+    for part, whole in PARTS.items():
+        (folder / part).write_bytes((folder / whole).read_bytes())
     for name, articles in READING.items():
         content = json.loads((shared_data / name).read_text(encoding="utf-8"))
         place = folder / name

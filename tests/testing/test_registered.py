@@ -36,6 +36,16 @@ EXAMPLES: dict[str, list[Example]] = {
         Example({"question": question, "context": context, "answers": _answers(context, answer)}, "train.json", number)
         for number, (question, (context, answer)) in enumerate(QUESTIONS.items(), 1)
     ],
+    "tagging": [
+        Example({"tokens": ["我", "在", "New", "York"], "tags": ["O", "O", "B-LOC", "I-LOC"]}, "train.conll", 1),
+        Example(
+            {"text": "Ann lives in 北京.", "entities": [{"start": 0, "end": 3, "label": "PER"}, {"start": 13, "end": 15, "label": "LOC"}]},
+            "train.jsonl",
+            1,
+        ),
+        Example({"tokens": ["nobody", "came"], "tags": ["O", "O"]}, "train.conll", 6),
+        Example({"text": "王小明 saw Rome " * 40, "entities": [{"start": 0, "end": 3, "label": "PER"}]}, "train.jsonl", 2),
+    ],
 }
 """Labelled data for tasks that need other columns than text, text_pair and label."""
 

@@ -39,7 +39,7 @@ def rows_to_predict(
     if sources:
         return stream(sources, columns=columns, format=format_name, needed=needed)
     if unread := [_option(name) for name in given if name not in (*task.columns, *task.optional_columns)]:
-        reads = "one text" if needed == ["text"] else " and ".join(needed)
+        reads = "one text" if needed in (["text"], []) else " and ".join(needed)
         raise DataError(f"the task {task.name!r} reads {reads}: leave {' and '.join(unread)} out")
     missing = [column for column in needed if not given.get(column, "").strip()]
     if missing:
@@ -76,7 +76,7 @@ def predicted(engine: Engine, rows: Iterable[Example | Problem], account: Accoun
         account.truncated += count_truncated(features)
         return task.decode(Outcome(engine.outputs(features), features, examples, engine.tokenizer))
 
-    return followed(_by_chunks(good_rows(rows, account.problems), predict), progress, "predict", None, "rows")
+    return followed(_by_chunks(good_rows(_judged(task, rows), account.problems), predict), progress, "predict", None, "rows")
 
 
 def embedded(
@@ -91,6 +91,13 @@ def embedded(
         return engine.pooled(features, pooling, normalise=normalise)
 
     return followed(_by_chunks(good_rows(rows, account.problems), embed), progress, "embed", None, "rows")
+
+
+def _judged(task: Task, rows: Iterable[Example | Problem]) -> Iterator[Example | Problem]:
+    """The rows, with a problem in the place of those that the task cannot use."""
+    for row in rows:
+        reason = "" if isinstance(row, Problem) else task.wrong_input(row)
+        yield Problem(row.file, row.line, reason) if reason else row
 
 
 def good_rows(rows: Iterable[Example | Problem], problems: list[Problem]) -> Iterator[Example]:

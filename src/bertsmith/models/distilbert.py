@@ -143,5 +143,6 @@ DistilBert.heads = {
         "DistilBertForSequenceClassification",
     ),
     "tagging": _COMMON["tagging"],
+    "crf": _COMMON["crf"],
     "span": Head(_span, _COMMON["span"].weights, "DistilBertForQuestionAnswering", labelled=False),
 }

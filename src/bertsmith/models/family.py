@@ -24,6 +24,7 @@ from bertsmith.core.errors import CheckpointError
 from bertsmith.core.registry import Registry, nearest
 from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
+from bertsmith.layers.crf import Chain
 from bertsmith.layers.decoder import Backbone
 from bertsmith.layers.embeddings import SinusoidalPositions
 from bertsmith.layers.layout import Encoded
@@ -71,6 +72,24 @@ class Head:
     weights: WeightTable
     architecture: str
     labelled: bool = True
+
+
+def token_heads(build: Callable[[Any, Any, int], nn.Module], weights: WeightTable, architecture: str) -> dict[str, Head]:
+    """The head for tagging, by itself and with a chain on it, whose weights `transformers` passes over.
+
+    Args:
+        build: Makes the head without the chain.
+        weights: Its names.
+        architecture: The class of `transformers` that opens either.
+    """
+
+    def chained(family: Any, backbone: Any, labels: int) -> nn.Module:
+        head = build(family, backbone, labels)
+        head.add_module("chain", Chain(labels))
+        return head
+
+    chain = WeightTable({"chain.transitions.{}": "crf.transitions.{}", "chain.edges.{}": "crf.edges.{}"})
+    return {"tagging": Head(build, weights, architecture), "crf": Head(chained, weights | chain, architecture)}
 
 
 class Model(nn.Module):

@@ -227,16 +227,17 @@ def _full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> 
 def _stored_heads(family: Family, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> list[str]:
     """Heads all of whose weights are there.
 
-    Where two heads share names (`classifier`), the architecture decides; where it does not, a head that is wholly part of another gives way to it,
-    and of two with the same names the second to the first.
+    Where two heads share names (`classifier`), the architecture decides; where it does not, or names both (a tagger, and one with a chain on it), a head
+    that is wholly part of another gives way to it, and of two with the same names the second to the first.
     """
     architectures = {str(name) for name in config.get("architectures") or []} - {family.base_architecture}
     names = {head: set(known.weights.rules.values()) for head, known in family.heads.items()}
     named = {head for head in family.heads if family.heads[head].architecture in architectures}
     complete = [name for name, head in family.heads.items() if _is_complete(head, weights, named=name in named)]
+    inside = {head for head in named for other in named.intersection(complete) if names[head] < names[other]}
     same = {head for place, head in enumerate(complete) if any(names[head] == names[other] for other in complete[:place])}
     beaten = {head for head in complete for other in complete if names[head] < names[other] or (other in named and names[head] & names[other])} | same
-    return [head for head in complete if head in named or head not in beaten]
+    return [head for head in complete if head in named - inside or head not in beaten]
 
 
 def _is_complete(head: Head, weights: Mapping[str, Tensor], *, named: bool) -> bool:

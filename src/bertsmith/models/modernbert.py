@@ -22,7 +22,7 @@ from bertsmith.layers.encoder import Block, Encoder
 from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.heads import POOLINGS, TransformedClassifier, VocabularyHead
 from bertsmith.layers.rotary import Rotary
-from bertsmith.models.family import Family, Head, families
+from bertsmith.models.family import Family, Head, families, token_heads
 
 LAYER = "model.layers.{}"
 WHOLE, NEAR = "full_attention", "sliding_attention"
@@ -227,6 +227,6 @@ ModernBert.heads = {
         labelled=False,
     ),
     "classification": Head(_classifier, _CLASSIFIER, "ModernBertForSequenceClassification"),
-    "tagging": Head(_tagger, _CLASSIFIER, "ModernBertForTokenClassification"),
+    **token_heads(_tagger, _CLASSIFIER, "ModernBertForTokenClassification"),
     "span": Head(_span, _CLASSIFIER, "ModernBertForQuestionAnswering", labelled=False),
 }

@@ -20,8 +20,6 @@ from bertsmith.core.fields import Place
 from bertsmith.core.progress import Progress, followed
 from bertsmith.core.randomness import generator_at
 from bertsmith.core.types import Example, Features
-from bertsmith.data.checks.finding import texts_of
-from bertsmith.data.checks.kinds import Kind, kind_of, with_texts
 from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.data.readers import read, read_texts
 from bertsmith.data.sources import find_sources
@@ -106,7 +104,7 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
     made = Prepared(
         fitted,
         account={split: _account(data) for split, data in known.items()},
-        notes=[*_reading_notes(known), *_shared_texts(known)],
+        notes=[*_reading_notes(known), *_shared_texts(known, _read_columns(task))],
         examples={split: data.examples for split, data in known.items()},
     )
     if start is None:
@@ -116,6 +114,7 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
         if rows is not None:
             made.rows[split] = rows
             made.account[split]["truncated"] = _truncated_share(rows)
+            made.notes.extend(f"{split}: {remark}" for remark in fitted.remarks(rows))
     if made.rows.keys() != known.keys():
         return None
     made.notes.extend(_truncation_notes(made))
@@ -328,19 +327,23 @@ def _lines_note(split: str, problems: Sequence[Problem]) -> Iterator[str]:
         yield f"{split}: {len(problems)} lines cannot be read and were left out: {'; '.join(map(str, problems[:SHOWN_LINES]))}{more}"
 
 
-def _shared_texts(sets: Mapping[str, Dataset]) -> Iterator[str]:
+def _read_columns(task: Task) -> list[str]:
+    """The columns of what a model reads."""
+    return [column for column in (*task.columns, *task.optional_columns) if column not in task.label_columns]
+
+
+def _shared_texts(sets: Mapping[str, Dataset], columns: Sequence[str]) -> Iterator[str]:
     """Texts that a model is trained on and measured with."""
-    kind = kind_of(sets["train"])
-    seen = {_texts_of(row, kind): row.where for row in reversed(sets["train"].examples)}
+    seen = {_texts_of(row, columns): row.where for row in reversed(sets["train"].examples)}
     for split, data in sets.items():
-        shared = [row for row in data if split != "train" and _texts_of(row, kind) in seen]
+        shared = [row for row in data if split != "train" and _texts_of(row, columns) in seen]
         if shared:
-            first = f"{shared[0].where} is {seen[_texts_of(shared[0], kind)]}"
+            first = f"{shared[0].where} is {seen[_texts_of(shared[0], columns)]}"
             yield f"{split}: {len(shared)} of {len(data)} texts are also in the training data ({first}); scores on them are too good to be true"
 
 
-def _texts_of(row: Example, kind: Kind) -> tuple[str, ...]:
-    return tuple(text.strip() for text in texts_of(with_texts(row, kind)))
+def _texts_of(row: Example, columns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(row.get(column, "")).strip() for column in columns)
 
 
 def _truncated_share(rows: FeatureStore) -> float:

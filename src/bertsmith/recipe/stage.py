@@ -138,7 +138,7 @@ def opened(job: Job, objective: Objective, start: Start, notes: Notes) -> Checkp
         raise RecipeError(f"stage {job.stage.name!r} needs the head {' and '.join(lacking)} with its weights. {ways_out}")
     for name in sorted(checkpoint.fresh_heads):
         notes.note(f"stage {job.stage.name!r}: {_fresh_head(name, checkpoint)}")
-    if isinstance(objective, Task) and objective.has_labels and not checkpoint.fresh_heads and checkpoint.labels != objective.labels:
+    if isinstance(objective, Task) and objective.has_labels and not checkpoint.fresh_heads and checkpoint.labels != objective.output_labels:
         _forget_labels(checkpoint, objective, job.seed)
         notes.note(
             f"stage {job.stage.name!r}: the last layer begins anew, for the model was trained on other labels ({', '.join(checkpoint.labels)})"
@@ -251,7 +251,7 @@ def labelled(checkpoint: Checkpoint, objective: Objective) -> Checkpoint:
     if not isinstance(objective, Task):
         return Checkpoint(checkpoint.model, checkpoint.tokenizer)
     return Checkpoint(
-        checkpoint.model, checkpoint.tokenizer, objective.labels, {**component_table(objective), "problem_type": objective.problem_type}
+        checkpoint.model, checkpoint.tokenizer, objective.output_labels, {**component_table(objective), "problem_type": objective.problem_type}
     )
 
 

@@ -85,6 +85,11 @@ class Task(Objective):
         return tuple(column for column in cls.columns if column not in cls.label_columns)
 
     @property
+    def output_labels(self) -> tuple[str, ...]:
+        """What `config.json` calls the outputs of its head, in their order: by default the labels."""
+        return self.labels
+
+    @property
     def limit(self) -> str:
         """What a text that was truncated was longer than."""
         return f"max_length = {self.max_length}"
@@ -110,6 +115,11 @@ class Task(Objective):
         return replace(self, labels=self.labels or _ordered(self.label_names(examples)))
 
     @classmethod
+    def wrong_input(cls, example: Example) -> str:  # noqa: ARG003
+        """Why nothing can be predicted for a row although it has the columns; empty where it can."""
+        return ""
+
+    @classmethod
     def wrong_label(cls, label: Any) -> str:  # noqa: ARG003
         """Why a label is of no use to the task, whatever its labels are called; empty where it may be, or is missing."""
         return ""
@@ -130,6 +140,10 @@ class Task(Objective):
         Raises:
             DataError: Lists every example that cannot be used, with file and line.
         """
+
+    def remarks(self, rows: Sequence[Features]) -> Iterator[str]:  # noqa: ARG002
+        """What a person should know of the encoded data."""
+        yield from ()
 
     @abstractmethod
     def outputs(self, model: Model, batch: Batch) -> Sequence[Tensor]:

@@ -10,7 +10,7 @@ from bertsmith.models.loading import Checkpoint
 from bertsmith.objectives.remedy import without_head
 from bertsmith.tasks import Task, tasks
 
-TASKS_OF_HEADS = {"tagging": "tagging", "span": "extractive_qa", "choice": "multiple_choice"}
+TASKS_OF_HEADS = {"tagging": "tagging", "crf": "tagging", "span": "extractive_qa", "choice": "multiple_choice"}
 """Tasks that a head tells of by itself."""
 
 LONGEST = 512
@@ -40,6 +40,7 @@ def task_of(checkpoint: Checkpoint, model: str, name: str | None = None) -> Task
         raise CheckpointError("\n\n".join(without_head(head, model) for head in pretrained))
     if lacking:
         raise CheckpointError(f"{model} has no trained head {' and '.join(lacking)} for the task {task.name!r} ({_trained(checkpoint)})")
+    _check_size(checkpoint, model, task)
     return task
 
 
@@ -56,6 +57,17 @@ def _table(checkpoint: Checkpoint, model: str, name: str | None) -> Mapping[str,
         )
     labels = {"labels": checkpoint.labels} if found not in tasks or tasks[found].has_labels else {}
     return {"name": found, **labels, "max_length": min(checkpoint.model.family.max_length, LONGEST)}
+
+
+def _check_size(checkpoint: Checkpoint, model: str, task: Task) -> None:
+    """A head that says something else has as many outputs by chance alone."""
+    wanted = {request.labels for request in task.heads().values() if request.labels}
+    if checkpoint.labels and wanted - {len(checkpoint.labels)}:
+        names = ", ".join(checkpoint.labels[:10])
+        raise CheckpointError(
+            f"the head of {model} has {len(checkpoint.labels)} outputs ({names}), and the task {task.name!r} with the labels "
+            f"{', '.join(task.labels[:10])} takes {max(wanted)}: it was fine-tuned for something else"
+        )
 
 
 def _guessed(checkpoint: Checkpoint) -> str | None:
