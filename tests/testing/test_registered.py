@@ -19,7 +19,20 @@ from bertsmith.testing import Peer, check_family, check_objective, check_task, c
 from bertsmith.testing.tiny import ragged, randomise, tiny_family, tiny_tokenizer
 from bertsmith.tuning import tunings
 
-EXAMPLES: dict[str, list[Example]] = {}
+EXAMPLES: dict[str, list[Example]] = {
+    "multiple_choice": [
+        Example({"question": question, "choices": choices, "context": context, "label": label}, "choices.jsonl", line)
+        for line, (question, choices, context, label) in enumerate(
+            [
+                ("谁去公园?", ["她", "我们"], "我们今天去公园散步。", 1),
+                ("How was it?", ["long", "short", "sunny"], None, "long"),
+                ("她在哪里读书?", ["北京", "公园", "家里", "上海"], "她在北京读书。", 0),
+                ("Who came?", ["nobody", "all of us"], "It rained.", 0),
+            ],
+            1,
+        )
+    ],
+}
 """Labelled data for tasks that need other columns than text, text_pair and label."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -107,7 +107,7 @@ def run_stage(job: Job, progress: Progress) -> StageResult:
     trained = _trained(job, prepared, checkpoint, notes)
     clock.seconds["train"] = round(trained.seconds, 3)
     with clock.phase("evaluate"):
-        measured = {split: _measured(checkpoint, prepared, split, job, notes) for split in ("valid", "test") if split in prepared.rows}
+        prepared, measured = _evaluated(checkpoint, prepared, job, notes)
     metrics.update({split: {**found.metrics} for split, found in measured.items()})
     if is_first():
         with clock.phase("save"):
@@ -173,6 +173,25 @@ def _measured(checkpoint: Checkpoint, prepared: Prepared, split: str, job: Job, 
         seed=job.seed,
         progress=notes,
     )
+
+
+def _evaluated(checkpoint: Checkpoint, prepared: Prepared, job: Job, notes: Notes) -> tuple[Prepared, dict[str, Evaluation]]:
+    """What the finished model scores. A task first learns from the validation data what only that can tell, a threshold for instance."""
+    found: dict[str, Evaluation] = {}
+    for split in ("valid", "test"):
+        if split not in prepared.rows:
+            continue
+        found[split] = _measured(checkpoint, prepared, split, job, notes)
+        task, outcome = prepared.objective, found[split].outcome
+        if split == "valid" and isinstance(task, Task) and outcome is not None and (tuned := task.tuned(outcome)) != task:
+            prepared, found[split] = replace(prepared, objective=tuned), Evaluation(tuned.metrics(outcome), outcome)
+            notes.note(f"stage {job.stage.name!r}: chosen on the validation data: {_difference(task, tuned)}")
+    return prepared, found
+
+
+def _difference(task: Task, tuned: Task) -> str:
+    before, after = component_table(task), component_table(tuned)
+    return ", ".join(f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}" for name, value in after.items() if before.get(name) != value)
 
 
 def _write_predictions(job: Job, prepared: Prepared, tested: Evaluation | None) -> None:

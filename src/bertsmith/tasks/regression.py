@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Batch, Example
 from bertsmith.models.family import Model
-from bertsmith.tasks.base import Prediction, SentenceTask, tasks
+from bertsmith.tasks.base import Belonging, Prediction, SentenceTask, tasks
 from bertsmith.tasks.outcome import Outcome
 
 
@@ -43,6 +43,8 @@ class Regression(SentenceTask):
     name: ClassVar = "regression"
     best_metric: ClassVar = "spearman"
     problem_type: ClassVar = "regression"
+    has_labels: ClassVar = False
+    flawless: ClassVar = 0.0
 
     minimum: float | None = None
     maximum: float | None = None
@@ -110,6 +112,18 @@ class Regression(SentenceTask):
     def gold(self, example: Example) -> float | None:
         """The number."""
         return _number(example.get("label"))
+
+    def answer(self, said: Prediction) -> float:
+        """The number."""
+        return said["score"]
+
+    def confidence(self, said: Prediction) -> None:
+        """A number does not say how sure it is."""
+
+    def groups(self, example: Example) -> Mapping[str, Belonging]:
+        """The range in which its number lies."""
+        number = self.gold(example)
+        return {} if number is None else {"label": number}
 
     def _kept_inside(self, outcome: Outcome) -> np.ndarray:
         low = -math.inf if self.minimum is None else self.minimum
