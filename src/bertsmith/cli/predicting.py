@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, TypeVar
 
 from bertsmith.cli.inputs import STANDARD_INPUT
 from bertsmith.cli.output import Writer, json_line
 from bertsmith.cli.truncation import count_truncated
 from bertsmith.cli.vectors import Matrix, Vector
+from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import DataError
 from bertsmith.core.progress import Progress, followed
 from bertsmith.core.types import Example, Features
@@ -23,30 +23,34 @@ Result = TypeVar("Result")
 MANY_PROBLEMS = 1000
 """Bad lines after which it is asked whether there are more of them than of good ones."""
 
-ECHOED = ("id", "idx", "index", "qid", "guid", "text", "text_pair")
+ECHOED = ("id", "idx", "index", "qid", "guid", "text", "text_pair", "question")
 """Columns that a prediction repeats."""
 
 
 def rows_to_predict(
-    task: Task, sources: Sequence[Source], text: str | None, text_pair: str | None, *, columns: Mapping[str, str], format_name: str | None
+    task: Task, sources: Sequence[Source], given: Mapping[str, str], *, columns: Mapping[str, str], format_name: str | None
 ) -> Iterator[Example | Problem]:
-    """The rows of an input, or the one text that was given where there is no input.
+    """The rows of an input, or the one row that was given by its columns where there is no input.
 
     Raises:
-        DataError: The input cannot be read, or the one text lacks its second, or has one that nobody reads.
+        DataError: The input cannot be read, or the one row lacks a column, or has one that nobody reads.
     """
     needed = list(task.inputs())
     if sources:
         return stream(sources, columns=columns, format=format_name, needed=needed)
-    if text_pair is not None and "text_pair" not in (*task.columns, *task.optional_columns):
-        raise DataError(f"the task {task.name!r} reads one text: leave --text-pair out")
-    values = {name: value for name, value in (("text", text), ("text_pair", text_pair)) if value is not None}
-    missing = [column for column in needed if not values.get(column, "").strip()]
+    if unread := [_option(name) for name in given if name not in (*task.columns, *task.optional_columns)]:
+        reads = "one text" if needed == ["text"] else " and ".join(needed)
+        raise DataError(f"the task {task.name!r} reads {reads}: leave {' and '.join(unread)} out")
+    missing = [column for column in needed if not given.get(column, "").strip()]
     if missing:
-        raise DataError(f"the task {task.name!r} needs {' and '.join(missing)}: give --{missing[0].replace('_', '-')}")
-    if wrong := [f"--{name.replace('_', '-')} {reason}" for name, value in values.items() if (reason := wrong_text(value))]:
+        raise DataError(f"the task {task.name!r} needs {' and '.join(missing)}: give {_option(missing[0])}, or a row of an INPUT")
+    if wrong := [f"{_option(name)} {reason}" for name, value in given.items() if (reason := wrong_text(value))]:
         raise DataError("; ".join(wrong))
-    return iter([Example(values)])
+    return iter([Example(given)])
+
+
+def _option(column: str) -> str:
+    return f"--{column.replace('_', '-')}"
 
 
 @dataclass
@@ -165,5 +169,5 @@ def refuse_bad_lines(problems: list[Problem], count: int) -> None:
 
 def _by_chunks(examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]]) -> Iterator[tuple[Example, Result]]:
     """Examples with their results, computed for as many of them at once as are sorted together."""
-    while chunk := list(islice(examples, CHUNK)):
+    for chunk in chunks(examples, CHUNK, characters):
         yield from zip(chunk, compute(chunk), strict=True)

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import CheckpointError, RecipeError
 from bertsmith.core.precision import PRECISIONS, autocast, resolve
 from bertsmith.core.types import Batch, Example, Features
@@ -43,8 +42,6 @@ BATCH_TOKENS = 1024
 
 FIRST_TOKEN_HEADS = (PooledClassifier, DenseClassifier)
 """Heads that look at the first token's state and at no other."""
-
-Item = TypeVar("Item")
 
 
 class Engine:
@@ -134,14 +131,14 @@ class Engine:
     def predict(self, examples: Iterable[Example]) -> Iterator[Prediction]:
         """A prediction for every example, in order; labels are not needed.
 
-        Up to 4,096 examples are taken before the first prediction comes out.
+        Up to 4,096 examples, or 2 million characters of them, are taken before the first prediction comes out.
 
         Raises:
             DataError: Lists the examples that the task cannot use. Predictions of earlier chunks have come out by then.
             RecipeError: The engine was made without a task.
         """
         task = self._known_task()
-        for chunk in _chunks(examples, CHUNK):
+        for chunk in chunks(examples, CHUNK, characters):
             rows = list(task.encode(chunk, self.tokenizer, labelled=False))
             yield from task.decode(Outcome(self.outputs(rows), rows, chunk, self.tokenizer))
 
@@ -187,7 +184,7 @@ class Engine:
     ) -> Iterator[Float[np.ndarray, " hidden"]]:
         """The vectors of `embed` one by one, for input that is larger than memory."""
         limit = min(max_length or self.max_length, self.max_length)
-        for chunk in _chunks(texts, CHUNK):
+        for chunk in chunks(texts, CHUNK, len):
             encodings = self.tokenizer.encode_many(chunk, max_length=limit)
             rows: list[Features] = [{"input_ids": one.input_ids, "token_type_ids": one.token_type_ids} for one in encodings]
             yield from self.pooled(rows, pooling, normalise=normalise)
@@ -248,12 +245,6 @@ def device_named(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch says so in two ways: unknown name, built without
         raise RecipeError(f"device is {name!r}, which cannot be used here: {str(error).splitlines()[0]}") from error
-
-
-def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    source = iter(items)
-    while chunk := list(islice(source, size)):
-        yield chunk
 
 
 def _batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

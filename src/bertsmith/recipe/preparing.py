@@ -90,7 +90,7 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
     made = Prepared(
         fitted,
         account={split: _account(data, fitted) for split, data in known.items()},
-        notes=[*_reading_notes(known), *_shared_texts(known)],
+        notes=[*_reading_notes(known), *_shared_texts(known, (*task.inputs(), *task.optional_columns))],
         examples={split: data.examples for split, data in known.items()},
     )
     if start is None:
@@ -305,18 +305,18 @@ def _lines_note(split: str, problems: Sequence[Problem]) -> Iterator[str]:
         yield f"{split}: {len(problems)} lines cannot be read and were left out: {'; '.join(map(str, problems[:SHOWN_LINES]))}{more}"
 
 
-def _shared_texts(sets: Mapping[str, Dataset]) -> Iterator[str]:
+def _shared_texts(sets: Mapping[str, Dataset], columns: Sequence[str]) -> Iterator[str]:
     """Texts that a model is trained on and measured with."""
-    seen = {_texts_of(row): row.where for row in reversed(sets["train"].examples)}
+    seen = {_texts_of(row, columns): row.where for row in reversed(sets["train"].examples)}
     for split, data in sets.items():
-        shared = [row for row in data if split != "train" and _texts_of(row) in seen]
+        shared = [row for row in data if split != "train" and _texts_of(row, columns) in seen]
         if shared:
-            first = f"{shared[0].where} is {seen[_texts_of(shared[0])]}"
+            first = f"{shared[0].where} is {seen[_texts_of(shared[0], columns)]}"
             yield f"{split}: {len(shared)} of {len(data)} texts are also in the training data ({first}); scores on them are too good to be true"
 
 
-def _texts_of(row: Example) -> tuple[str, str]:
-    return str(row.get("text")).strip(), str(row.get("text_pair", "")).strip()
+def _texts_of(row: Example, columns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(row.get(column, "")).strip() for column in columns)
 
 
 def _truncated_share(rows: FeatureStore) -> float:
@@ -327,5 +327,5 @@ def _truncated_share(rows: FeatureStore) -> float:
 def _truncation_notes(made: Prepared) -> Iterator[str]:
     for split, account in made.account.items():
         if account["truncated"] >= NOTED_SHARE:
-            longest = getattr(made.objective, "max_length", 0)
-            yield f"{split}: {account['truncated']:.0%} of the texts are longer than max_length = {longest} and lose their end"
+            assert isinstance(made.objective, Task), "raw text is never truncated"
+            yield f"{split}: {account['truncated']:.0%} of the texts are longer than {made.objective.limit} and lose their end"

@@ -132,7 +132,7 @@ def _opened(job: Job, objective: Objective, start: Start, notes: Notes) -> Check
         raise RecipeError(f"stage {job.stage.name!r} needs the head {' and '.join(lacking)} with its weights. {ways_out}")
     for name in sorted(checkpoint.fresh_heads):
         notes.note(f"stage {job.stage.name!r}: {_fresh_head(name, checkpoint)}")
-    if isinstance(objective, Task) and not checkpoint.fresh_heads and checkpoint.labels != objective.labels:
+    if isinstance(objective, Task) and objective.has_labels and not checkpoint.fresh_heads and checkpoint.labels != objective.labels:
         _forget_labels(checkpoint, objective, job.seed)
         notes.note(
             f"stage {job.stage.name!r}: the last layer begins anew, for the model was trained on other labels ({', '.join(checkpoint.labels)})"

@@ -27,6 +27,7 @@ from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, Objective, padded_inputs
 from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.marked import Marked
 from bertsmith.text.tokenizer import Encoding, Tokenizer
 
 tasks: Registry[type[Task]] = Registry("task", "bertsmith.tasks")
@@ -69,6 +70,8 @@ class Task(Objective):
     """Those of its columns that say what is right, and are not there when something is to be predicted."""
     flawless: ClassVar[float] = 1.0
     """What `correct` gives for an example without a mistake."""
+    asked: ClassVar[tuple[str, ...]] = ("text", "text_pair")
+    """The columns that one text, or two, are when somebody gives them without names."""
 
     def __post_init__(self) -> None:
         if self.max_length < 8:
@@ -85,6 +88,11 @@ class Task(Objective):
             ('text', 'text_pair')
         """
         return tuple(column for column in cls.columns if column not in cls.label_columns)
+
+    @property
+    def limit(self) -> str:
+        """What a text that was truncated was longer than."""
+        return f"max_length = {self.max_length}"
 
     def settled(self, data: Dataset, *, training: bool = False) -> Dataset:  # noqa: ARG002
         """The data as the task can use it: what was left out or mended for it is in the data set's account. By default all of it, as it is.
@@ -184,6 +192,10 @@ class Task(Objective):
     def by_label(self, outcome: Outcome) -> dict[str, dict[str, float]]:  # noqa: ARG002
         """Metrics of every single label, such as precision, recall, f1 and support; empty where there is nothing to be said of one."""
         return {}
+
+    def marked(self, outcome: Outcome) -> Marked | None:  # noqa: ARG002
+        """What there is to see of the one example of an outcome: places that were found in its text, scores of its tokens. By default nothing."""
+        return None
 
     def tuned(self, outcome: Outcome) -> Task:  # noqa: ARG002
         """The same task with what only a trained model on validation data can tell: thresholds. By default there is nothing of that kind."""
