@@ -470,3 +470,14 @@ def test_a_threshold_is_chosen_on_the_validation_data_and_kept_with_the_model(wo
     found = sum(line["labels"] == line["gold"] == ["good"] for line in predictions)
     given, there = (sum(line[key] == ["good"] for line in predictions) for key in ("labels", "gold"))
     assert tuned.metrics["test"]["micro_f1"] == pytest.approx(2 * found / (given + there))
+
+
+def test_large_numbers_are_learned_as_well_as_small_ones(world: Path):
+    for name in ("train", "test"):
+        rows = [line.split("\t") for line in (world / f"{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+        lines = [f"{5000 + 1000 * int(label)}\t{text}" for label, text in rows]
+        (world / f"{name}-large.tsv").write_text("\n".join(["label\ttext", *lines]), encoding="utf-8")
+    data = {"train": "train-large.tsv", "test": "test-large.tsv"}
+    stage = changed(MATCH, **{"from": "base", "task": {"name": "regression", "max_length": 32}, "train": {"epochs": 10, "batch_size": 8}})
+    [found] = run_stages(world, {**stage, "data": data}).stages
+    assert found.metrics["test"]["mean_squared_error"] < 0.5 * 500**2, "half of what always saying 5500 costs"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,7 +30,20 @@ def beginnings(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         place = folder / file.relative_to(shared_data)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:LINES]))
+    _write_halves(shared_data / "c3/dev.json", folder)
     return folder
+
+
+def _write_halves(file: Path, folder: Path) -> None:
+    """What halves.py writes of the first texts of a file."""
+    texts = json.loads(file.read_text(encoding="utf-8"))[:LINES]
+    beginning = folder / file.parent.name / file.name
+    beginning.parent.mkdir(exist_ok=True)
+    beginning.write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
+    halves = folder / "halves" / file.parent.name
+    subprocess.run([sys.executable, FOLDER / "halves.py", beginning, halves], check=True)
+    train, test = (json.loads((halves / f"{name}.json").read_text(encoding="utf-8")) for name in ("train", "test"))
+    assert [text for pair in zip(train, test, strict=True) for text in pair] == texts
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +58,7 @@ def corpus(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_there_are_recipes():
-    assert {file.stem for file in RECIPES} >= {"reviews", "chnsenticorp", "ocnli-bustm", "sst2-minilm", "tapt-english", "pretrain"}
+    assert {file.stem for file in RECIPES} >= {"reviews", "chnsenticorp", "ocnli-bustm", "sst2-minilm", "tapt-english", "pretrain", "c3"}
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)

@@ -95,16 +95,6 @@ def test_truncated_is_what_was_cut(tokenizer: Tokenizer, text: str, text_pair: s
     assert len(cut.tokens) == len(cut.input_ids) == len(cut.token_type_ids) == len(cut.offsets)
 
 
-@given(st.text("我爱北京", max_size=12), st.text("我爱北京", max_size=12), st.integers(3, 20))
-def test_the_first_segment_is_cut_before_the_second(first: str, second: str, length: int) -> None:
-    tokenizer = Tokenizer.from_tokens(WORDS)
-    [encoding] = tokenizer.encode_many([first], [second], max_length=length, cut="first")
-    room = length - 3
-    last = second[-room:] if room else ""
-    assert "".join(encoding.tokens) == f"[CLS]{first[: room - len(last)]}[SEP]{last}[SEP]"
-    assert encoding.truncated == max(0, len(first) + len(second) + 3 - length)
-
-
 def test_a_length_without_room_is_refused(tokenizer: Tokenizer) -> None:
     assert tokenizer.encode("我爱", max_length=2).tokens == ["[CLS]", "[SEP]"]
     with pytest.raises(RecipeError, match="max_length is 2; the special tokens alone are 3"):

@@ -99,7 +99,7 @@ def run_stage(job: Job, progress: Progress) -> StageResult:
         job.folder.begin(job.stage, job.seed, job.inputs)
     meet()
     with clock.phase("load"):
-        checkpoint = _opened(job, prepared.objective, job.start, notes)
+        checkpoint = _opened(job, prepared, job.start, notes)
     metrics: dict[str, dict[str, float | None]] = {}
     if _is_measured_before(prepared, checkpoint):
         with clock.phase("evaluate"):
@@ -120,10 +120,13 @@ def run_stage(job: Job, progress: Progress) -> StageResult:
     return result
 
 
-def _opened(job: Job, objective: Objective, start: Start, notes: Notes) -> Checkpoint:
+def _opened(job: Job, prepared: Prepared, start: Start, notes: Notes) -> Checkpoint:
     """The model with the heads that are trained; what is random in them is said."""
+    objective = prepared.objective
     requests = objective.heads()
     checkpoint = start.opened({name: request.labels for name, request in requests.items()}, job.seed)
+    if isinstance(objective, Task) and checkpoint.fresh_heads:
+        objective.begin(checkpoint.model, prepared.examples["train"])
     if isinstance(start.place, NewModel):
         return checkpoint
     lacking = [name for name in sorted(checkpoint.fresh_heads) if requests[name].pretrained]

@@ -123,6 +123,9 @@ class Task(Objective):
     def label_names(self, examples: Sequence[Example]) -> set[str]:
         """All labels that occur."""
 
+    def begin(self, model: Model, examples: Sequence[Example]) -> None:  # noqa: ARG002, B027
+        """Set what fresh heads begin with, as far as the training data tells it; by default they stay as they were drawn."""
+
     def label_counts(self, data: Dataset) -> dict[str, int]:
         """How often every label occurs; empty for a task without labels."""
         return data.label_counts if self.has_labels else {}

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Int32
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import DataError
 from bertsmith.core.registry import nearest
 from bertsmith.core.types import Batch, Example, Features
@@ -30,7 +31,9 @@ from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, padded_inputs
 from bertsmith.tasks.base import CHUNK, Belonging, Prediction, Task, tasks
 from bertsmith.tasks.outcome import Outcome
-from bertsmith.text.tokenizer import Encoding, Tokenizer
+from bertsmith.text.tokenizer import Frame, Tokenizer
+
+Ids = Int32[np.ndarray, " _"]
 
 
 @tasks.register("multiple_choice")
@@ -87,8 +90,7 @@ class MultipleChoice(Task):
                 label that is none of them.
         """
         problems: list[str] = []
-        rest = iter(examples)
-        while chunk := list(islice(rest, CHUNK)):
+        for chunk in chunks(examples, CHUNK, characters):
             questions: list[_Question] = []
             for example in chunk:
                 try:
@@ -152,13 +154,12 @@ class MultipleChoice(Task):
         return {"choices": str(len(choices)), **place}
 
     def _encoded(self, questions: Sequence[_Question], tokenizer: Tokenizer) -> Iterator[Features]:
-        pairs = [pair for question in questions for pair in question.pairs()]
-        if not pairs:
-            return
-        first, second = zip(*pairs, strict=True)
-        encodings = iter(tokenizer.encode_many(first, second, max_length=self.max_length, cut="first"))
+        """Every context is tokenised once, however many questions and choices there are about it."""
+        texts = list(dict.fromkeys(text for question in questions for text in (question.context, question.question, *question.endings)))
+        pieces = dict(zip(texts, (found.input_ids for found in tokenizer.pieces_many(texts)), strict=True))
+        frame = tokenizer.frame()
         for question in questions:
-            yield _features(list(islice(encodings, len(question.choices))), question.label)
+            yield _features([_sequence(*pair, frame, self.max_length) for pair in question.pairs(pieces)], question.label)
 
 
 def choice_number(label: Any, choices: Sequence[str]) -> int:
@@ -197,10 +198,16 @@ class _Question:
     context: str
     label: int
 
-    def pairs(self) -> Iterator[tuple[str, str]]:
-        """The two segments of every choice's sequence."""
-        for choice in self.choices:
-            yield (self.context, f"{self.question} {choice}") if self.context else (self.question, choice)
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """The choices as they are written behind what stands before them; for some vocabularies a word within a text is another than at its beginning."""
+        return tuple(f" {choice}" for choice in self.choices) if self.context else self.choices
+
+    def pairs(self, ids: Mapping[str, Ids]) -> Iterator[tuple[Ids, Ids]]:
+        """The two segments of every choice's sequence, given the token ids of all texts."""
+        question = ids[self.question]
+        for ending in self.endings:
+            yield (ids[self.context], np.concatenate([question, ids[ending]])) if self.context else (question, ids[ending])
 
 
 def _question(example: Example, labelled: bool) -> _Question:
@@ -237,12 +244,22 @@ def _wrong_choices(choices: Any) -> Iterator[str]:
                 yield f"choices {earlier} and {number} are both {texts[number][:40]!r}"
 
 
-def _features(encodings: Sequence[Encoding], label: int) -> Features:
+def _sequence(first: Ids, second: Ids, frame: Frame, longest: int) -> tuple[Ids, Ids, int]:
+    """Token ids and segments of two texts, and how many tokens were cut off: of the end of the first and then of the beginning of the second."""
+    room = longest - frame.size
+    ending = second[max(0, len(second) - room) :]
+    beginning = first[: room - len(ending)]
+    ids, segments = frame.around(beginning, ending)
+    return ids, segments, len(first) + len(second) - len(beginning) - len(ending)
+
+
+def _features(sequences: Sequence[tuple[Ids, Ids, int]], label: int) -> Features:
+    ids, segments, cut = zip(*sequences, strict=True)
     features: Features = {
-        "input_ids": np.concatenate([encoding.input_ids for encoding in encodings]),
-        "token_type_ids": np.concatenate([encoding.token_type_ids for encoding in encodings]),
-        "choices": np.array([len(encoding.input_ids) for encoding in encodings], np.int32),
-        "truncated": np.array([sum(encoding.truncated for encoding in encodings)], np.int32),
+        "input_ids": np.concatenate(ids),
+        "token_type_ids": np.concatenate(segments),
+        "choices": np.array([len(sequence) for sequence in ids], np.int32),
+        "truncated": np.array([sum(cut)], np.int32),
     }
     return features if label < 0 else {**features, "label": np.array([label], np.int64)}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from bertsmith.core.errors import DataError
@@ -73,6 +74,14 @@ class Regression(SentenceTask):
     def label_names(self, examples: Sequence[Example]) -> set[str]:  # noqa: ARG002
         """There is one, whatever the data."""
         return {"score"}
+
+    def begin(self, model: Model, examples: Sequence[Example]) -> None:
+        """The last layer begins around the mean of the labels and as far from it as they are: it would take long to learn that labels are from 0 to 100."""
+        numbers = torch.tensor([number for example in examples if (number := self.gold(example)) is not None], dtype=torch.float64)
+        output = model.heads["classification"].get_submodule("output")
+        with torch.no_grad():
+            output.get_parameter("weight").mul_(float(numbers.std(correction=0)))
+            output.get_parameter("bias").fill_(float(numbers.mean()))
 
     @classmethod
     def wrong_label(cls, label: Any) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any, Literal, SupportsInt
+from typing import Any, SupportsInt
 
 import numpy as np
 import tokenizers
@@ -28,9 +28,6 @@ from bertsmith.text.tokenizer_files import TokenizerFiles, from_tokens, read_fol
 from bertsmith.text.tokenizer_writing import write_folder
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-
-Cut = Literal["longer", "first"]
-"""Which of two segments loses tokens where they are too long together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -216,17 +213,14 @@ class Tokenizer:
         """One text, or a pair, with special tokens; see `encode_many`."""
         return self.encode_many([text], None if text_pair is None else [text_pair], max_length=max_length)[0]
 
-    def encode_many(
-        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None, *, max_length: int | None = None, cut: Cut = "longer"
-    ) -> list[Encoding]:
+    def encode_many(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None, *, max_length: int | None = None) -> list[Encoding]:
         """Texts, or pairs, with special tokens, on all cores.
 
         Args:
             texts: The first segments.
             text_pairs: The second segments, as many; None where there are none.
-            max_length: The most tokens of a result, special tokens included; `Encoding.truncated` says how many a longer one has lost.
-            cut: Where it loses them: on the right of whichever segment is the "longer" until both fit; or on the right of the "first" and, when
-                nothing is left of that, on the left of the second, whose end is what it is about (a choice behind its question).
+            max_length: The most tokens of a result, special tokens included. What is longer loses tokens on the right of whichever segment is longer
+                until it fits; `Encoding.truncated` says how many.
 
         Raises:
             RecipeError: `max_length` has no room for the special tokens; or a pair is to be encoded and the family puts nothing between two texts.
@@ -237,7 +231,7 @@ class Tokenizer:
         if max_length is not None and max_length < special:
             raise RecipeError(f"max_length is {max_length}; the special tokens alone are {special}, ask for more")
         inputs = list(texts) if text_pairs is None else list(zip(texts, text_pairs, strict=True))
-        return [self._encoding(raw, max_length, cut) for raw in self._run(inputs, special=True)]
+        return [self._encoding(raw, max_length) for raw in self._run(inputs, special=True)]
 
     def frame(self) -> Frame:
         """What `encode` puts around the two texts of a pair, for those who put pairs together themselves.
@@ -314,11 +308,11 @@ class Tokenizer:
         except TypeError:  # half a surrogate pair, as cut-off web text has: no UTF-8 exists for it
             return self._backend.encode_batch([_well_formed(text) for text in inputs], add_special_tokens=special)
 
-    def _encoding(self, raw: tokenizers.Encoding, max_length: int | None, cut: Cut) -> Encoding:
+    def _encoding(self, raw: tokenizers.Encoding, max_length: int | None) -> Encoding:
         ids, segments, offsets = self._ids(raw), np.array(raw.type_ids, dtype=np.int32), _offsets(raw)
         excess = 0 if max_length is None else max(0, len(ids) - max_length)
         if excess and max_length is not None:
-            kept = _kept(raw.sequence_ids, max_length, cut)
+            kept = _kept(raw.sequence_ids, max_length)
             ids, segments, offsets = ids[kept], segments[kept], offsets[kept]
         return Encoding(ids, segments, offsets, [self._strings[number] for number in ids.tolist()], excess)
 
@@ -343,19 +337,14 @@ def longest_first(first: int, second: int, budget: int) -> tuple[int, int]:
     return (first, budget - first) if 2 * first <= budget else (budget // 2, budget - budget // 2)
 
 
-def _kept(sequence_ids: Sequence[int | None], max_length: int, cut: Cut) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which tokens stay: the special tokens of the template, the beginning of the first segment, the beginning or the end of the second."""
+def _kept(sequence_ids: Sequence[int | None], max_length: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which tokens stay: the special tokens of the template and the beginning of each segment."""
     owner = np.array([-1 if number is None else number for number in sequence_ids])
     kept = owner < 0
     places = [np.flatnonzero(owner == number) for number in (0, 1)]
-    budget = max_length - int(kept.sum())
-    if cut == "first":
-        second = min(len(places[1]), budget)
-        stay = [places[0][: budget - second], places[1][len(places[1]) - second :]]
-    else:
-        counts = longest_first(len(places[0]), len(places[1]), budget)
-        stay = [place[:count] for place, count in zip(places, counts, strict=True)]
-    kept[np.concatenate(stay)] = True
+    counts = longest_first(len(places[0]), len(places[1]), max_length - int(kept.sum()))
+    for place, count in zip(places, counts, strict=True):
+        kept[place[:count]] = True
     return kept
 
 
