@@ -20,7 +20,6 @@ from bertsmith.core.fields import Place
 from bertsmith.core.progress import Progress, followed
 from bertsmith.core.randomness import generator_at
 from bertsmith.core.types import Example, Features
-from bertsmith.data.checks.finding import texts_of
 from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.data.readers import read, read_texts
 from bertsmith.data.sources import find_sources
