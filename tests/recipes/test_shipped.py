@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,11 +12,14 @@ from bertsmith.recipe import parse, read_recipe, to_toml
 from bertsmith.recipe.run import run
 from bertsmith.recipe.schema import BUILTIN, STAGE
 from bertsmith.tasks.base import Task
+from recipes.halves import write_halves
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "recipes"
 RECIPES = sorted(FOLDER.rglob("*.toml"))
 DATA = ("chnsenticorp/*.tsv", "fewclue/bustm/*.json", "ocnli/*.json", "sst2/*.txt", "trec/*.txt")
+ARTICLES, DIALOGUES = 40, 300
 LINES = 300
+READING = ("cmrc2018/dev.json", "drcd/dev.json", "drcd/test.json")
 OFFLINE = "builtin:mini-zh"
 """Stands for models of the Hub."""
 
@@ -30,20 +32,17 @@ def beginnings(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         place = folder / file.relative_to(shared_data)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:LINES]))
-    _write_halves(shared_data / "c3/dev.json", folder)
+    for name in READING:
+        content = json.loads((shared_data / name).read_text(encoding="utf-8"))
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps({**content, "data": content["data"][:ARTICLES]}), encoding="utf-8")
+    write_halves(folder / "cmrc2018/dev.json", folder / "cmrc2018")
+    dialogues = json.loads((shared_data / "c3/dev.json").read_text(encoding="utf-8"))[:DIALOGUES]
+    (folder / "c3").mkdir()
+    (folder / "c3/dev.json").write_text(json.dumps(dialogues, ensure_ascii=False), encoding="utf-8")
+    write_halves(folder / "c3/dev.json", folder / "c3")
     return folder
-
-
-def _write_halves(file: Path, folder: Path) -> None:
-    """What halves.py writes of the first texts of a file."""
-    texts = json.loads(file.read_text(encoding="utf-8"))[:LINES]
-    beginning = folder / file.parent.name / file.name
-    beginning.parent.mkdir(exist_ok=True)
-    beginning.write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
-    halves = folder / "halves" / file.parent.name
-    subprocess.run([sys.executable, FOLDER / "halves.py", beginning, halves], check=True)
-    train, test = (json.loads((halves / f"{name}.json").read_text(encoding="utf-8")) for name in ("train", "test"))
-    assert [text for pair in zip(train, test, strict=True) for text in pair] == texts
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +83,10 @@ def test_a_recipe_is_dry_run_on_its_data(file: Path, beginnings: Path, corpus: P
             assert planned.steps is not None
     assert not any("cannot be read" in note for note in result.notes)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [[1, 2, 3], {"version": "1", "data": [1, 2, 3]}])
+def test_halves_share_no_text(content: Any, tmp_path: Path):
+    (tmp_path / "whole.json").write_text(json.dumps(content))
+    halves = [json.loads(file.read_text()) for file in write_halves(tmp_path / "whole.json", tmp_path)]
+    assert halves == ([[1, 3], [2]] if isinstance(content, list) else [{"version": "1", "data": [1, 3]}, {"version": "1", "data": [2]}])

@@ -19,18 +19,33 @@ from bertsmith.testing import Peer, check_family, check_objective, check_task, c
 from bertsmith.testing.tiny import ragged, randomise, tiny_family, tiny_tokenizer
 from bertsmith.tuning import tunings
 
+
+def _answers(context: str, answer: str) -> list[dict[str, Any]]:
+    return [{"text": answer, "start": context.index(answer)}] if answer else []
+
+
+QUESTIONS = {
+    "谁写了这本书?": ("这本书是王先生写的,在北京。", "王先生"),
+    "书在哪里?": ("这本书是王先生写的,在北京。", "北京"),
+    "Who came?": ("It rained; nobody came to the game.", "nobody"),
+    "Why?": ("It rained; nobody came to the game.", ""),
+}
+
+CHOICES = [
+    ("谁去公园?", ["她", "我们"], "我们今天去公园散步。", 1),
+    ("How was it?", ["long", "short", "sunny"], None, "long"),
+    ("她在哪里读书?", ["北京", "公园", "家里", "上海"], "她在北京读书。", 0),
+    ("Who came?", ["nobody", "all of us"], "It rained.", 0),
+]
+
 EXAMPLES: dict[str, list[Example]] = {
+    "extractive_qa": [
+        Example({"question": question, "context": context, "answers": _answers(context, answer)}, "train.json", number)
+        for number, (question, (context, answer)) in enumerate(QUESTIONS.items(), 1)
+    ],
     "multiple_choice": [
-        Example({"question": question, "choices": choices, "context": context, "label": label}, "choices.jsonl", line)
-        for line, (question, choices, context, label) in enumerate(
-            [
-                ("谁去公园?", ["她", "我们"], "我们今天去公园散步。", 1),
-                ("How was it?", ["long", "short", "sunny"], None, "long"),
-                ("她在哪里读书?", ["北京", "公园", "家里", "上海"], "她在北京读书。", 0),
-                ("Who came?", ["nobody", "all of us"], "It rained.", 0),
-            ],
-            1,
-        )
+        Example({"question": question, "choices": choices, "context": context, "label": label}, "choices.jsonl", number)
+        for number, (question, choices, context, label) in enumerate(CHOICES, 1)
     ],
 }
 """Labelled data for tasks that need other columns than text, text_pair and label."""
