@@ -11,6 +11,7 @@ from bertsmith.core.types import Example, Features
 from bertsmith.report.error_page import SHOWN_CASES, SHOWN_GROUPS, error_page, written
 from bertsmith.report.errors import Analysis, Group, analysed, error_lines, ranges
 from bertsmith.tasks import Outcome, Task
+from bertsmith.tasks.extractive_qa import ExtractiveQuestionAnswering
 from bertsmith.tasks.multi_label import MultiLabel
 from bertsmith.tasks.multiple_choice import MultipleChoice
 from bertsmith.tasks.regression import Regression
@@ -50,7 +51,7 @@ def test_groups_are_by_label_by_length_and_by_what_was_cut():
     analysis = analysed(SINGLE, single())
     assert of(analysis, "label") == [Group("label", "no", 2, 0.5), Group("label", "yes", 2, 0.5)]
     assert of(analysis, "characters") == [Group("characters", "1", 2, 1.0), Group("characters", "3", 1, 0.0), Group("characters", "23", 1, 0.0)]
-    assert of(analysis, "cut to max_length") == [Group("cut to max_length", "no", 3, 2 / 3), Group("cut to max_length", "yes", 1, 0.0)]
+    assert of(analysis, "cut off") == [Group("cut off", "no", 3, 2 / 3), Group("cut off", "yes", 1, 0.0)]
 
 
 def test_a_kind_with_one_group_says_nothing():
@@ -129,7 +130,7 @@ def test_the_page_stands_alone_and_shows_all_of_it():
         "accuracy 50.0%",
         "By label",
         "By characters",
-        "By cut to max_length",
+        "By cut off",
         "Label by label",
         "What is taken for what",
         "The worst cases",
@@ -180,3 +181,12 @@ def test_ranges(numbers: list[float], names: list[str]):
 @pytest.mark.parametrize(("value", "text"), [(["a", "b"], "a · b"), ({"label": "X", "start": 3}, "X"), (7, "7"), ("", "none"), ("x" * 500, "x" * 400 + "…")])
 def test_answers_as_a_person_reads_them(value: Any, text: str):
     assert written(value) == text
+
+
+def test_questions_are_grouped_by_their_answers():
+    task = ExtractiveQuestionAnswering(unanswerable=True)
+    answers = ([], [{"text": "三月", "start": 0}], [{"text": "a b", "start": 3}])
+    groups = [task.groups(Example({"question": "c", "context": "三月 a b", "answers": each})) for each in answers]
+    assert groups[0] == {"answer": "none"}
+    assert groups[1:] == [{"answer": "with a number", "characters of the answer": 2}, {"answer": "without a number", "characters of the answer": 3}]
+    assert task.answer({"answer": "b", "start": 5, "end": 6, "score": 0.5}) == "b"

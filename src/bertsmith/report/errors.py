@@ -27,7 +27,7 @@ from bertsmith.tasks.outcome import Outcome
 RANGES = 4
 """Groups that numbers are put into."""
 
-LENGTH, CUT = "characters", "cut to max_length"
+LENGTH, CUT = "characters", "cut off"
 
 
 @dataclass(frozen=True, slots=True)
