@@ -263,7 +263,8 @@ def _settled(stage: Stage, task: Task, split: str) -> Dataset:
     settled = task.settled(data, training=split == "train")
     if data and not settled:
         raise DataError(
-            f"the task {task.name!r} can use none of its {len(data)} rows", sorted({row.message for row in settled.dropped_rows[len(data.dropped_rows) :]})
+            f"the task {task.name!r} can use none of its {len(data)} rows",
+            sorted({row.message for row in settled.dropped_rows[len(data.dropped_rows) :]}),
         )
     return settled
 
