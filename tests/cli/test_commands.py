@@ -88,7 +88,9 @@ def test_evaluate_writes_where_the_model_is_wrong(cli: Cli, models: Path, labell
         ("nowhere/errors.html", "cannot write"),
     ],
 )
-def test_an_analysis_that_cannot_be_written_is_refused_before_any_work(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str):
+def test_an_analysis_that_cannot_be_written_is_refused_before_any_work(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+):
     monkeypatch.chdir(tmp_path)
     ran = cli("evaluate", "no-model", "no-data", "--errors", name)
     assert (ran.status, ran.out) == (2, "")

@@ -178,7 +178,9 @@ def test_ranges(numbers: list[float], names: list[str]):
     assert sorted(place for _, places in found for place in places) == list(range(len(numbers)))
 
 
-@pytest.mark.parametrize(("value", "text"), [(["a", "b"], "a · b"), ({"label": "X", "start": 3}, "X"), (7, "7"), ("", "none"), ("x" * 500, "x" * 400 + "…")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(["a", "b"], "a · b"), ({"label": "X", "start": 3}, "X"), (7, "7"), ("", "none"), ("x" * 500, "x" * 400 + "…")]
+)
 def test_answers_as_a_person_reads_them(value: Any, text: str):
     assert written(value) == text
 

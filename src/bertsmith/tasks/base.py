@@ -26,8 +26,8 @@ from bertsmith.data.dataset import Dataset
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, Objective, padded_inputs
-from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.marked import Marked
+from bertsmith.tasks.outcome import Outcome
 from bertsmith.text.tokenizer import Encoding, Tokenizer
 
 tasks: Registry[type[Task]] = Registry("task", "bertsmith.tasks")
@@ -123,7 +123,7 @@ class Task(Objective):
     def label_names(self, examples: Sequence[Example]) -> set[str]:
         """All labels that occur."""
 
-    def begin(self, model: Model, examples: Sequence[Example]) -> None:  # noqa: ARG002, B027
+    def begin(self, model: Model, examples: Sequence[Example]) -> None:
         """Set what fresh heads begin with, as far as the training data tells it; by default they stay as they were drawn."""
 
     def label_counts(self, data: Dataset) -> dict[str, int]:
