@@ -4,9 +4,9 @@
     python -m benchmarks.reading --only small-articles    one of the four; the results of the others stay as they are
     python -m benchmarks.reading --quick                  few questions, two rounds, into a temporary folder: to see that it works
 
-All sides answer questions of DRCD from text to answer with the same model of random weights over the same windows; the answers to all questions are
-compared first. Every side is a process of its own that is loaded and warmed up before the clock runs; the rounds go through them in another order every
-time, with the load of the machine noted at each.
+All sides answer questions of DRCD from text to answer with the same model of random weights over the same windows; the answers to all questions
+are compared first. Every side is a process of its own that is loaded and warmed up before the clock runs; the rounds go through them in another order
+every time, with the load of the machine noted at each.
 """
 
 import argparse
@@ -29,7 +29,7 @@ LEAST_EQUAL = 0.99
 
 MODELS = {"small": "BERT, 4×256", "minilm": "MiniLM's shape, 6×384"}
 QUESTIONS = {"paragraphs": 256, "articles": 64}
-QUICK = {"paragraphs": 12, "articles": 4}
+QUICK = {"paragraphs": 6, "articles": 2}
 PARTS = [f"{size}-{texts}" for size in MODELS for texts in QUESTIONS]
 
 
@@ -105,9 +105,10 @@ def _section(part: str, result: dict[str, Any]) -> str:
     smoke = "\n**A smoke run: these numbers mean nothing.**\n" if result["quick"] else ""
     return f"""## {MODELS[size]}, {texts}
 {smoke}
-{result["questions"]} questions of DRCD about {texts} of {statistics.median(lengths):,g} characters in the median ({min(lengths):,}–{max(lengths):,}), from
-text to answer: windows of 384 tokens, 128 from one to the next, float32, random weights ({result["parameters"] / 1e6:.0f} million). `transformers` goes
-through windows in the order of the questions, 32 at a time, padded to 384; sorted, in the order of their lengths and padded to the longest of a batch.
+{result["questions"]} questions of DRCD about {texts} of {statistics.median(lengths):,g} characters in the median ({min(lengths):,}–{max(lengths):,}),
+from text to answer: windows of 384 tokens, 128 from one to the next, float32, random weights ({result["parameters"] / 1e6:.0f} million).
+`transformers` goes through windows in the order of the questions, 32 at a time, padded to 384; sorted, in the order of their lengths and padded to
+the longest of a batch.
 Medians of {result["rounds"]} rounds, the smallest and the largest value in brackets; × are ratios within each round. At least
 {min(result["agreement"].values()):.1%} of the answers are those of transformers.
 

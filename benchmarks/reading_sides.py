@@ -1,7 +1,7 @@
 """The sides of the reading race, each in a process of its own: `python -m benchmarks.reading_sides`, requests on standard input.
 
-Every side answers the same questions about the same texts, from text to answers, with the same model over the same windows: 384 tokens, 128 tokens from
-the beginning of one to that of the next. A new side is a function in `SIDES`.
+Every side answers the same questions about the same texts, from text to answers, with the same model over the same windows: 384 tokens, 128 tokens
+from the beginning of one to that of the next. A new side is a function in `SIDES`.
 """
 
 import json

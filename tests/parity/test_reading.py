@@ -15,6 +15,8 @@ from tests.parity.peers import assert_close, assert_gradients_equal, inputs, pai
 from tests.text.test_families import KINDS
 
 ANSWERS = torch.tensor([[2, 3], [0, 0], [8, 8]])
+ONE_SEGMENT = {"splinter", "xlm-roberta"}
+"""As the first was pre-trained, and as the second has it: cut into windows, its tokenizer says 1 in places, and its model does not read that."""
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "electra", "distilbert", "splinter"])
@@ -24,7 +26,7 @@ def test_the_loss_is_equal(family: str, tmp_path: Path):
     labels = {"answer": ANSWERS, "context": torch.tensor([[2, 6]] * 3)}
     ours = Batch(batch.input_ids, batch.attention_mask, batch.token_type_ids, labels, {"extractive_qa": 3})
     loss = Reading().loss(both.checkpoint.model, ours)["extractive_qa"] / 3
-    expected = both.peer(**inputs(batch, both.peer), start_positions=ANSWERS[:, 0], end_positions=ANSWERS[:, 1]).loss
+    expected = both.peer(**inputs(batch, both.peer), start_positions=ANSWERS[:, 0].clone(), end_positions=ANSWERS[:, 1].clone()).loss
     assert_close(loss, expected, "loss")
     loss.backward()
     expected.backward()
@@ -51,8 +53,8 @@ def test_windows_are_those_of_its_tokenizers(kind: str, shared_data: Path, tmp_p
             begin = row["context"].item()
             spans = expected["offset_mapping"][number][begin : begin + len(row["begins"])]
             assert list(zip(row["begins"].tolist(), row["ends"].tolist(), strict=True)) == spans
-            segments = expected["token_type_ids"][number]
-            assert row["token_type_ids"].tolist() == ([0] * len(segments) if kind == "splinter" else segments)
+            segments = expected["token_type_ids"][number] if kind not in ONE_SEGMENT else [0] * len(row["input_ids"])
+            assert row["token_type_ids"].tolist() == segments
 
 
 def _questions(data: Path, count: int) -> list[dict[str, str]]:
@@ -71,7 +73,13 @@ def test_every_answer_of_a_real_set_is_found_again(shared_data: Path):
     tokenizer = Tokenizer.from_vocabulary(shared_data / "vocab/google_zh_vocab.txt")
     squad = json.loads((shared_data / "drcd/dev.json").read_text(encoding="utf-8"))
     found = [
-        Example({"question": question["question"], "context": paragraph["context"], "answers": [{"text": answer["text"], "start": answer["answer_start"]}]})
+        Example(
+            {
+                "question": question["question"],
+                "context": paragraph["context"],
+                "answers": [{"text": answer["text"], "start": answer["answer_start"]}],
+            }
+        )
         for article in squad["data"][:100]
         for paragraph in article["paragraphs"]
         for question in paragraph["qas"]

@@ -17,9 +17,10 @@ from recipes.halves import write_halves
 FOLDER = Path(__file__).resolve().parent.parent.parent / "recipes"
 RECIPES = sorted(FOLDER.rglob("*.toml"))
 DATA = ("chnsenticorp/*.tsv", "fewclue/bustm/*.json", "ocnli/*.json", "sst2/*.txt", "trec/*.txt")
-ARTICLES, DIALOGUES = 40, 300
+DIALOGUES = 300
 LINES = 300
-READING = ("cmrc2018/dev.json", "drcd/dev.json", "drcd/test.json")
+READING = {"cmrc2018/dev.json": 100, "drcd/dev.json": 10, "drcd/test.json": 5}
+"""Articles of nested files."""
 OFFLINE = "builtin:mini-zh"
 """Stands for models of the Hub."""
 
@@ -32,11 +33,11 @@ def beginnings(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         place = folder / file.relative_to(shared_data)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:LINES]))
-    for name in READING:
+    for name, articles in READING.items():
         content = json.loads((shared_data / name).read_text(encoding="utf-8"))
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps({**content, "data": content["data"][:ARTICLES]}), encoding="utf-8")
+        place.write_text(json.dumps({**content, "data": content["data"][:articles]}), encoding="utf-8")
     write_halves(folder / "cmrc2018/dev.json", folder / "cmrc2018")
     dialogues = json.loads((shared_data / "c3/dev.json").read_text(encoding="utf-8"))[:DIALOGUES]
     (folder / "c3").mkdir()

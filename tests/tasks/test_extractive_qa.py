@@ -140,7 +140,10 @@ class TestAnswersInTheData:
 
     def test_answers_that_are_none_are_listed(self):
         wrong = examples(
-            {**ASKED, "answers": "e"}, {**ASKED, "answers": [{"text": "e"}]}, {**ASKED, "answers": [{"text": " ", "start": 1}]}, {**ASKED, "answers": [3]}
+            {**ASKED, "answers": "e"},
+            {**ASKED, "answers": [{"text": "e"}]},
+            {**ASKED, "answers": [{"text": " ", "start": 1}]},
+            {**ASKED, "answers": [3]},
         )
         for use in (lambda: Reading().settled(Dataset.of(wrong)), lambda: Reading().fitted(wrong), lambda: rows_of(Reading(), *wrong)):
             with pytest.raises(DataError) as caught:
@@ -285,6 +288,11 @@ class TestMetrics:
         assert metrics["best_f1"] == pytest.approx((1 + 2 / 3 + 1) / 3)
         tuned = task.tuned(outcome)
         assert tuned.metrics(outcome)["f1"] == pytest.approx(metrics["best_f1"])
+        doubts = sorted(one["no_answer"] for one in task.decode(outcome))
+        assert doubts[1] < tuned.null_threshold < doubts[2], "in the middle, not at a question"
+        sure = self.outcome(task)
+        sure.outputs[2][0] = 9.0
+        assert task.tuned(sure).null_threshold == 0.5, "which does as well as any other"
         assert Reading(max_length=16, unanswerable=True, null_threshold=0.3).tuned(outcome).null_threshold == 0.3
         assert Reading(max_length=16, unanswerable=False).tuned(outcome).null_threshold is None
 
@@ -300,7 +308,10 @@ class TestMetrics:
         assert task.baseline(Outcome([], [], silent, TOKENIZER))["f1"] == pytest.approx(2 / 3)
 
     def test_a_script_is_chosen_by_the_language_or_by_the_user(self):
-        task, found = Reading(), [example(question="谁？", context="答案是张三、李四。", answers=answered("张三、李四", context="答案是张三、李四。"))]
+        task, found = (
+            Reading(),
+            [example(question="谁？", context="答案是张三、李四。", answers=answered("张三、李四", context="答案是张三、李四。"))],
+        )
         tokenizer = Tokenizer.from_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"谁？答案是张三、李四。"])
         rows = rows_of(task, *found, tokenizer=tokenizer)
         outcome = said(task, rows, found, (3, 9.0, 4, 9.0))

@@ -26,7 +26,9 @@ def test_every_token_belongs_to_one_window_where_its_context_is_widest(length: i
     over = windows(length, size, step)
     mine = widest(over)
     for token in range(length):
-        holding = [(min(token - begin, end - 1 - token) + 0.01 * (end - begin), -number) for number, (begin, end) in enumerate(over) if begin <= token < end]
+        holding = [
+            (min(token - begin, end - 1 - token) + 0.01 * (end - begin), -number) for number, (begin, end) in enumerate(over) if begin <= token < end
+        ]
         assert [number for number, (begin, end) in enumerate(over) if begin <= token < end and mine[number][token - begin]] == [-max(holding)[1]]
 
 

@@ -20,6 +20,8 @@ from bertsmith.core.fields import Place
 from bertsmith.core.progress import Progress, followed
 from bertsmith.core.randomness import generator_at
 from bertsmith.core.types import Example, Features
+from bertsmith.data.checks.finding import texts_of
+from bertsmith.data.checks.kinds import Kind, kind_of, with_texts
 from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.data.readers import read, read_texts
 from bertsmith.data.sources import find_sources
@@ -90,7 +92,7 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
     made = Prepared(
         fitted,
         account={split: _account(data, fitted) for split, data in known.items()},
-        notes=[*_reading_notes(known), *_shared_texts(known, (*task.inputs(), *task.optional_columns))],
+        notes=[*_reading_notes(known), *_shared_texts(known)],
         examples={split: data.examples for split, data in known.items()},
     )
     if start is None:
@@ -306,18 +308,19 @@ def _lines_note(split: str, problems: Sequence[Problem]) -> Iterator[str]:
         yield f"{split}: {len(problems)} lines cannot be read and were left out: {'; '.join(map(str, problems[:SHOWN_LINES]))}{more}"
 
 
-def _shared_texts(sets: Mapping[str, Dataset], columns: Sequence[str]) -> Iterator[str]:
+def _shared_texts(sets: Mapping[str, Dataset]) -> Iterator[str]:
     """Texts that a model is trained on and measured with."""
-    seen = {_texts_of(row, columns): row.where for row in reversed(sets["train"].examples)}
+    kind = kind_of(sets["train"])
+    seen = {_texts_of(row, kind): row.where for row in reversed(sets["train"].examples)}
     for split, data in sets.items():
-        shared = [row for row in data if split != "train" and _texts_of(row, columns) in seen]
+        shared = [row for row in data if split != "train" and _texts_of(row, kind) in seen]
         if shared:
-            first = f"{shared[0].where} is {seen[_texts_of(shared[0], columns)]}"
+            first = f"{shared[0].where} is {seen[_texts_of(shared[0], kind)]}"
             yield f"{split}: {len(shared)} of {len(data)} texts are also in the training data ({first}); scores on them are too good to be true"
 
 
-def _texts_of(row: Example, columns: Sequence[str]) -> tuple[str, ...]:
-    return tuple(str(row.get(column, "")).strip() for column in columns)
+def _texts_of(row: Example, kind: Kind) -> tuple[str, ...]:
+    return tuple(text.strip() for text in texts_of(with_texts(row, kind)))
 
 
 def _truncated_share(rows: FeatureStore) -> float:

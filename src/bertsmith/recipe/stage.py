@@ -194,7 +194,9 @@ def _evaluated(checkpoint: Checkpoint, prepared: Prepared, job: Job, notes: Note
 
 def _difference(task: Task, tuned: Task) -> str:
     before, after = component_table(task), component_table(tuned)
-    return ", ".join(f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}" for name, value in after.items() if before.get(name) != value)
+    return ", ".join(
+        f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}" for name, value in after.items() if before.get(name) != value
+    )
 
 
 def _write_predictions(job: Job, prepared: Prepared, tested: Evaluation | None) -> None:

@@ -22,15 +22,18 @@ from bertsmith.layers.heads import span_scores
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, padded_inputs
 from bertsmith.tasks.base import CHUNK, Belonging, Prediction, Task, tasks
+from bertsmith.tasks.marked import Mark, Marked
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.questions import left_out_or_mended, nearest_sentence, right_answers, target_of, target_within, wrong_answers, wrong_question
-from bertsmith.tasks.marked import Mark, Marked
 from bertsmith.tasks.spans import TRIED, Choice, Part, best_spans, merged, shares
 from bertsmith.text.tokenizer import Frame, Pieces, Tokenizer
 from bertsmith.text.windows import widest, windows
 
 EVEN = 0.5
 """The probability from which on a question has no answer where nothing better is known: SQuAD's threshold 0."""
+
+SMALLEST = 1e-12
+"""Probabilities are told apart down to it, and as near to 1."""
 
 LOOKED_AT = 200
 """Contexts by whose language a metric is chosen."""
@@ -58,8 +61,9 @@ class Verdict(NamedTuple):
 class ExtractiveQuestionAnswering(Task):
     """A question and a text, and the place in the text that answers it (SQuAD, CMRC 2018, DRCD, MRQA): `[CLS] question [SEP] context [SEP]`.
 
-    Every token of the context is scored as the first and as the last of the answer. Contexts of any length: they are read in windows that overlap, and
-    the best span of all windows is the answer, as characters of the text as it was written. In training, windows without the answer point to [CLS].
+    Every token of the context is scored as the first and as the last of the answer. A context may be of any length: it is read in windows that
+    overlap, and the best span of all windows is the answer, in characters of the text as it was written. In training, windows without the answer
+    point to [CLS].
 
     Models with a token for the question (Splinter) read `[CLS] question [QUESTION] . [SEP] context [SEP]`, all in segment 0 and without looking at
     [SEP], as their authors fine-tune them.
@@ -69,10 +73,10 @@ class ExtractiveQuestionAnswering(Task):
         first answer that is in the context is trained on, all of them are measured against.
 
     Use when:
-        The answer is a stretch of the text. An answer that has to be put into words is `text_to_text`, one that is chosen from a list `multiple_choice`.
+        The answer is a stretch of the text. One that has to be put into words is `text_to_text`, one that is chosen from a list `multiple_choice`.
 
     Reference:
-        Devlin et al. 2019, sections 4.2 and 4.3, and google-research/bert `run_squad.py`; Ram et al. 2021 and oriram/splinter `finetuning/` for Splinter.
+        Devlin et al. 2019, sections 4.2 and 4.3; google-research/bert `run_squad.py`; for Splinter Ram et al. 2021; oriram/splinter `finetuning/`.
 
     Args:
         max_length: Tokens of a window with its question.
@@ -81,8 +85,8 @@ class ExtractiveQuestionAnswering(Task):
         max_answer: Tokens of the longest answer that is given.
         n_best: How many answers are listed with their probabilities, at most 20.
         unanswerable: Whether there are questions without an answer; whether the training data has some, where it is not given.
-        null_threshold: How probable it must be that there is no answer for none to be given, 0-1. Where it is not given, the one with the best F1 on the
-            validation data is taken, and 0.5 without validation data.
+        null_threshold: How probable it must be that there is no answer for none to be given, 0-1. Where it is not given, it is the one with the best
+            F1 on the validation data, and 0.5 without such data.
         metric: Whose script scores; "auto" is "cmrc" for Chinese contexts and "squad" for others.
 
     Example:
@@ -168,13 +172,19 @@ class ExtractiveQuestionAnswering(Task):
         return replace(self, unanswerable=any(silent) if self.unanswerable is None else self.unanswerable)
 
     def tuned(self, outcome: Outcome) -> ExtractiveQuestionAnswering:
-        """The same task, with the threshold that is best on validation data where none was given."""
+        """The same task, with a threshold that is best on validation data where none was given: of equally good ones, one far from all questions."""
         best = self.metrics(outcome).get("best_f1_threshold")
-        return self if best is None or self.null_threshold is not None else replace(self, null_threshold=best)
+        if best is None or self.null_threshold is not None:
+            return self
+        above = [verdict.no_answer for verdict in self._verdicts(outcome) if verdict.no_answer > best]
+        return replace(self, null_threshold=_between(best, min(above, default=1.0)))
 
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
-        """A row a window: tokens, segments, whose window it is (`example`), where its part of the context begins (`context`), of every token of it
-        where it stands in the text (`begins`, `ends`) and whether this is the window that it belongs to (`widest`), and the answer's tokens (`answer`).
+        """A row a window.
+
+        Beside tokens and segments it says whose window it is (`example`), where the context begins in it (`context`), for every token of the context
+        where it stands in the text (`begins`, `ends`) and whether this is the window that it belongs to (`widest`), and the tokens of the answer
+        (`answer`).
         """
         problems: list[str] = []
         number = 0
@@ -207,15 +217,18 @@ class ExtractiveQuestionAnswering(Task):
         place = len(frame.opening) + asked + len(frame.middle)
         for (begin, end), mine in zip(over, widest(over), strict=True):
             ids, segments = frame.around(question.input_ids[:asked], context.input_ids[begin:end])
-            yield (begin, end), {
-                "input_ids": ids,
-                "token_type_ids": segments,
-                "truncated": np.array([0 if begin else len(question.input_ids) - asked], np.int32),
-                "context": np.array([place], np.int32),
-                "begins": context.offsets[begin:end, 0],
-                "ends": context.offsets[begin:end, 1],
-                "widest": mine.astype(np.uint8),
-            }
+            yield (
+                (begin, end),
+                {
+                    "input_ids": ids,
+                    "token_type_ids": segments,
+                    "truncated": np.array([0 if begin else len(question.input_ids) - asked], np.int32),
+                    "context": np.array([place], np.int32),
+                    "begins": context.offsets[begin:end, 0],
+                    "ends": context.offsets[begin:end, 1],
+                    "widest": mine.astype(np.uint8),
+                },
+            )
 
     def collate(self, rows: Sequence[Features], generators: Sequence[np.random.Generator], tokenizer: Tokenizer) -> Batch:  # noqa: ARG002
         """Pad; nothing is random."""
@@ -251,7 +264,7 @@ class ExtractiveQuestionAnswering(Task):
         return [self._prediction(verdict) for verdict in self._verdicts(outcome)]
 
     def metrics(self, outcome: Outcome) -> dict[str, float]:
-        """Exact match and F1 by the published script, 0-1; and how good both could be with the best threshold, where there are questions of both kinds."""
+        """Exact match and F1 by the published script, 0-1; with questions of both kinds also what they could be with the best threshold."""
         from bertsmith.metrics.reading import reading_scores
 
         verdicts, right = self._verdicts(outcome), [right_answers(example) for example in outcome.examples]
@@ -339,6 +352,14 @@ class ExtractiveQuestionAnswering(Task):
         return script_for([example["context"] for example in examples[:LOOKED_AT]]) if self.metric == "auto" else self.metric
 
 
+def _between(low: float, high: float) -> float:
+    """A probability between two others: an even one where that is possible, otherwise the one whose odds are in the middle."""
+    if low <= EVEN < high:
+        return EVEN
+    odds = [math.log(share / (1 - share)) for share in (max(low, SMALLEST), min(high, 1 - SMALLEST))]
+    return 1 / (1 + math.exp(-sum(odds) / 2))
+
+
 def _has_question_token(tokenizer: Tokenizer) -> bool:
     return "question_token" in tokenizer.role_ids
 
@@ -351,4 +372,3 @@ def _frame(tokenizer: Tokenizer) -> Frame:
 def _listed(choice: Choice, share: float) -> dict[str, Any]:
     place = (choice.start, choice.end) if choice.text else (None, None)
     return {"answer": choice.text, "start": place[0], "end": place[1], "score": round(share, 6)}
-

@@ -5,7 +5,8 @@
     windows ──best_spans──▶ the 20 best spans of each ──merged──▶ those of the question, in characters, best first
 
 A span is scored by the start score of its first token and the end score of its last, and scores of different windows are compared as they are. As the
-published code does it, only the 20 best starts and the 20 best ends of a window are tried with each other; nothing is lost by it that could be an answer.
+published code does it, only the 20 best starts and the 20 best ends of a window are tried with each other. We differ in that these are the best of
+the tokens that may be chosen; there, tokens of the question and of other windows are among them, and are then left out.
 
 Reference: google-research/bert `run_squad.py` `write_predictions`; `transformers` `compute_predictions_logits`, up to its version 4.
 """
@@ -25,7 +26,7 @@ TRIED = 20
 SLAB = 512
 """Windows that are looked at together."""
 
-Scores = Float[np.ndarray, "tokens 2"]
+Scores = Float[np.ndarray, "_ 2"]
 """Start and end score of every token."""
 
 
@@ -77,7 +78,7 @@ class Part(NamedTuple):
     score: Float[np.ndarray, " spans"]
 
 
-def best_spans(windows: Sequence[Scores], may_begin: Sequence[Bool[np.ndarray, " tokens"]], longest: int) -> Spans:
+def best_spans(windows: Sequence[Scores], may_begin: Sequence[Bool[np.ndarray, " _"]], longest: int) -> Spans:
     """The best spans of every window.
 
     Args:
@@ -166,7 +167,7 @@ def shares(scores: Sequence[float]) -> Float[np.ndarray, " scores"]:
     return powers / powers.sum()
 
 
-def _best_of_slab(windows: Sequence[Scores], may_begin: Sequence[Bool[np.ndarray, " tokens"]], longest: int) -> Spans:
+def _best_of_slab(windows: Sequence[Scores], may_begin: Sequence[Bool[np.ndarray, " _"]], longest: int) -> Spans:
     width = max(TRIED, *(len(scores) for scores in windows))
     starts, ends = np.full((2, len(windows), width), -np.inf)
     for place, (scores, allowed) in enumerate(zip(windows, may_begin, strict=True)):

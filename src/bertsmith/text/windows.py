@@ -43,7 +43,7 @@ def windows(length: int, size: int, step: int) -> list[tuple[int, int]]:
     return [(begin, min(begin + size, length)) for begin in range(0, count * step, step)]
 
 
-def widest(over: Sequence[tuple[int, int]]) -> list[Bool[np.ndarray, " size"]]:
+def widest(over: Sequence[tuple[int, int]]) -> list[Bool[np.ndarray, " _"]]:
     """For every window, which of its tokens belong to it; every token belongs to one.
 
     Args:
