@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from recipes.halves import write_halves
 FOLDER = Path(__file__).resolve().parent.parent.parent / "recipes"
 RECIPES = sorted(FOLDER.rglob("*.toml"))
 DATA = ("chnsenticorp/*.tsv", "fewclue/bustm/*.json", "ocnli/*.json", "sst2/*.txt", "trec/*.txt", "wnut17/*.conll", "peopledaily/*.txt")
+DIALOGUES = 300
 LINES = 300
 TOKENS = 12_000
 """Lines of a file that has a token in each."""
@@ -44,6 +46,10 @@ def beginnings(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(json.dumps({**content, "data": content["data"][:articles]}), encoding="utf-8")
     write_halves(folder / "cmrc2018/dev.json", folder / "cmrc2018")
+    dialogues = json.loads((shared_data / "c3/dev.json").read_text(encoding="utf-8"))[:DIALOGUES]
+    (folder / "c3").mkdir()
+    (folder / "c3/dev.json").write_text(json.dumps(dialogues, ensure_ascii=False), encoding="utf-8")
+    write_halves(folder / "c3/dev.json", folder / "c3")
     return folder
 
 
@@ -59,7 +65,7 @@ def corpus(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_there_are_recipes():
-    assert {file.stem for file in RECIPES} >= {"reviews", "chnsenticorp", "ocnli-bustm", "sst2-minilm", "tapt-english", "pretrain"}
+    assert {file.stem for file in RECIPES} >= {"reviews", "chnsenticorp", "ocnli-bustm", "sst2-minilm", "tapt-english", "pretrain", "c3"}
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
@@ -85,3 +91,10 @@ def test_a_recipe_is_dry_run_on_its_data(file: Path, beginnings: Path, corpus: P
             assert planned.steps is not None
     assert not any("cannot be read" in note for note in result.notes)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [[1, 2, 3], {"version": "1", "data": [1, 2, 3]}])
+def test_halves_share_no_text(content: Any, tmp_path: Path):
+    (tmp_path / "whole.json").write_text(json.dumps(content))
+    halves = [json.loads(file.read_text()) for file in write_halves(tmp_path / "whole.json", tmp_path)]
+    assert halves == ([[1, 3], [2]] if isinstance(content, list) else [{"version": "1", "data": [1, 3]}, {"version": "1", "data": [2]}])

@@ -31,6 +31,13 @@ QUESTIONS = {
     "Why?": ("It rained; nobody came to the game.", ""),
 }
 
+CHOICES = [
+    ("谁去公园?", ["她", "我们"], "我们今天去公园散步。", 1),
+    ("How was it?", ["long", "short", "sunny"], None, "long"),
+    ("她在哪里读书?", ["北京", "公园", "家里", "上海"], "她在北京读书。", 0),
+    ("Who came?", ["nobody", "all of us"], "It rained.", 0),
+]
+
 EXAMPLES: dict[str, list[Example]] = {
     "extractive_qa": [
         Example({"question": question, "context": context, "answers": _answers(context, answer)}, "train.json", number)
@@ -45,6 +52,10 @@ EXAMPLES: dict[str, list[Example]] = {
         ),
         Example({"tokens": ["nobody", "came"], "tags": ["O", "O"]}, "train.conll", 6),
         Example({"text": "王小明 saw Rome " * 40, "entities": [{"start": 0, "end": 3, "label": "PER"}]}, "train.jsonl", 2),
+    ],
+    "multiple_choice": [
+        Example({"question": question, "choices": choices, "context": context, "label": label}, "choices.jsonl", number)
+        for number, (question, choices, context, label) in enumerate(CHOICES, 1)
     ],
 }
 """Labelled data for tasks that need other columns than text, text_pair and label."""

@@ -105,6 +105,10 @@ def _classifier(family: Albert, _: Encoder, labels: int) -> nn.Module:
     return PooledClassifier(family.hidden_size, labels, family.head_dropout)
 
 
+def _choice(family: Albert, _: Encoder, __: int) -> nn.Module:
+    return PooledClassifier(family.hidden_size, 1, family.head_dropout)
+
+
 _POOLER = {"pooler.dense.{}": "albert.pooler.{}"}
 _COMMON = common_heads("albert", "Albert")
 
@@ -123,6 +127,7 @@ Albert.heads = {
     ),
     "order": Head(_order, WeightTable({**_POOLER, "output.{}": "sop_classifier.classifier.{}"}), "AlbertForPreTraining", labelled=False),
     "classification": Head(_classifier, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "AlbertForSequenceClassification"),
+    "choice": Head(_choice, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "AlbertForMultipleChoice", labelled=False),
     **_COMMON,
     "pooler": Head(_COMMON["pooler"].build, WeightTable({"dense.{}": "albert.pooler.{}"}), "AlbertModel", labelled=False),
 }

@@ -126,6 +126,10 @@ def _classifier(family: Bert, _: Encoder, labels: int) -> nn.Module:
     return PooledClassifier(family.hidden_size, labels, family.head_dropout)
 
 
+def _choice(family: Bert, _: Encoder, __: int) -> nn.Module:
+    return PooledClassifier(family.hidden_size, 1, family.head_dropout)
+
+
 _POOLER = {"pooler.dense.{}": "bert.pooler.dense.{}"}
 
 Bert.heads = {
@@ -147,5 +151,6 @@ Bert.heads = {
     ),
     "nsp": Head(_next_sentence, WeightTable({**_POOLER, "output.{}": "cls.seq_relationship.{}"}), "BertForNextSentencePrediction", labelled=False),
     "classification": Head(_classifier, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "BertForSequenceClassification"),
+    "choice": Head(_choice, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "BertForMultipleChoice", labelled=False),
     **common_heads("bert", "Bert"),
 }

@@ -16,7 +16,7 @@ from torch import nn
 from bertsmith.checkpoint.weights import WeightTable
 from bertsmith.layers.embeddings import Embeddings
 from bertsmith.layers.encoder import Encoder
-from bertsmith.layers.heads import DenseClassifier, ReplacedTokenHead, VocabularyHead
+from bertsmith.layers.heads import DenseClassifier, PooledClassifier, ReplacedTokenHead, VocabularyHead
 from bertsmith.models.bert import Bert
 from bertsmith.models.family import Head, families
 from bertsmith.models.relatives import common_heads, encoder_weights
@@ -34,10 +34,12 @@ class Electra(Bert):
     hidden_size: int = 256
     num_attention_heads: int = 4
     intermediate_size: int = 1024
+    summary_last_dropout: float = 0.1
 
     model_type: ClassVar = "electra"
     base: ClassVar = "electra"
     base_architecture: ClassVar = "ElectraModel"
+    fixed: ClassVar = {**Bert.fixed, "summary_type": ("first",), "summary_use_proj": (True,), "summary_activation": ("gelu",)}
     weights: ClassVar = encoder_weights("electra") | WeightTable({"embeddings.widen.{}": "electra.embeddings_project.{}"})
     combined: ClassVar = {}
 
@@ -56,6 +58,10 @@ def _replaced(family: Electra, _: Encoder, __: int) -> nn.Module:
 
 def _classifier(family: Electra, _: Encoder, labels: int) -> nn.Module:
     return DenseClassifier(family.hidden_size, labels, family.head_dropout, "gelu")
+
+
+def _choice(family: Electra, _: Encoder, __: int) -> nn.Module:
+    return PooledClassifier(family.hidden_size, 1, family.summary_last_dropout, "gelu")
 
 
 Electra.heads = {
@@ -78,6 +84,12 @@ Electra.heads = {
         _classifier,
         WeightTable({"dense.{}": "classifier.dense.{}", "output.{}": "classifier.out_proj.{}"}),
         "ElectraForSequenceClassification",
+    ),
+    "choice": Head(
+        _choice,
+        WeightTable({"pooler.dense.{}": "sequence_summary.summary.{}", "output.{}": "classifier.{}"}),
+        "ElectraForMultipleChoice",
+        labelled=False,
     ),
     **{name: head for name, head in common_heads("electra", "Electra").items() if name != "pooler"},
 }

@@ -321,9 +321,11 @@ def _filled(family: Family, sizes: Mapping[str, int], fresh: frozenset[str], wei
 def _keep_below_output(model: Model, head: str, weights: Mapping[str, Tensor]) -> None:
     """A fresh head takes over what the folder has of it below the output layer: BERT's pooler is pre-trained, whatever is to stand on it."""
     table = model.family.head(head).weights
+    if table.theirs("output.weight") is None:
+        return
     for name, weight in model.heads[head].state_dict().items():
         found = weights.get(table.theirs(name) or "")
-        if model.family.head(head).labelled and not name.startswith("output.") and found is not None and found.shape == weight.shape:
+        if not name.startswith("output.") and found is not None and found.shape == weight.shape:
             weight.copy_(found)
 
 

@@ -43,7 +43,7 @@ def run_mixture(job: Job, earlier: Sequence[Job], progress: Progress) -> StageRe
     mixture = prepared.objective
     assert isinstance(mixture, Mixture), "a stage with parts trains a mixture"
     with clock.phase("load"):
-        checkpoint = _opened_together(job, mixture, notes)
+        checkpoint = _opened_together(job, prepared, notes)
     edited(job, checkpoint.model)
     training = Training(
         model=checkpoint.model,
@@ -71,16 +71,16 @@ def run_mixture(job: Job, earlier: Sequence[Job], progress: Progress) -> StageRe
     return result
 
 
-def _opened_together(job: Job, mixture: Mixture, notes: Notes) -> Checkpoint:
+def _opened_together(job: Job, prepared: Prepared, notes: Notes) -> Checkpoint:
     """The model with the heads of all parts on one encoder."""
     assert job.start is not None, "its model was fetched"
     shared: Checkpoint | None = None
     for part in job.stage.parts:
         own = replace(job, stage=part, seed=seed_at(job.seed, "part", part.name))
-        found = opened(own, mixture.parts[part.name], job.start, notes)
+        found = opened(own, prepared.parts[part.name], job.start, notes)
         if shared is None:
             shared = Checkpoint(Model(found.model.family, found.model.backbone, {}), found.tokenizer)
-        for name, request in mixture.parts[part.name].heads().items():
+        for name, request in prepared.parts[part.name].objective.heads().items():
             head = found.model.family.head(name).build(found.model.family, shared.model.backbone, request.labels)
             head.load_state_dict(found.model.heads[name].state_dict())
             shared.model.heads[f"{part.name}{OF_PART}{name}"] = head

@@ -103,7 +103,7 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
         known["train"], known["valid"] = divided(train, stage.data.valid, seed)
     made = Prepared(
         fitted,
-        account={split: _account(data) for split, data in known.items()},
+        account={split: _account(data, fitted) for split, data in known.items()},
         notes=[*_reading_notes(known), *_shared_texts(known, _read_columns(task))],
         examples={split: data.examples for split, data in known.items()},
     )
@@ -300,16 +300,10 @@ def _not_empty(rows: FeatureStore) -> None:
         raise DataError("not one row is left of it")
 
 
-def _account(data: Dataset) -> dict[str, Any]:
+def _account(data: Dataset, task: Task) -> dict[str, Any]:
     files = [{"name": file.name, "format": file.format, "sha256": file.sha256, "rows": file.num_rows} for file in data.files]
-    return {
-        "files": files,
-        "rows": len(data),
-        "labels": data.label_counts,
-        "skipped": len(data.problems),
-        "dropped": data.dropped,
-        "mended": data.mended,
-    }
+    left_out = {"skipped": len(data.problems), "dropped": data.dropped, "mended": data.mended}
+    return {"files": files, "rows": len(data), "labels": task.label_counts(data), **left_out}
 
 
 def _reading_notes(sets: Mapping[str, Dataset]) -> Iterator[str]:

@@ -91,7 +91,7 @@ def run_stage(job: Job, progress: Progress) -> StageResult:
     notes, prepared, clock = begun(job, progress)
     assert job.start is not None, "its model was fetched"
     with clock.phase("load"):
-        checkpoint = opened(job, prepared.objective, job.start, notes)
+        checkpoint = opened(job, prepared, job.start, notes)
     metrics: dict[str, dict[str, float | None]] = {}
     if _is_measured_before(prepared, checkpoint):
         with clock.phase("evaluate"):
@@ -126,10 +126,13 @@ def begun(job: Job, progress: Progress) -> tuple[Notes, Prepared, Clock]:
     return notes, prepared, Clock({"encode": round(prepared.seconds, 3)})
 
 
-def opened(job: Job, objective: Objective, start: Start, notes: Notes) -> Checkpoint:
+def opened(job: Job, prepared: Prepared, start: Start, notes: Notes) -> Checkpoint:
     """The model with the heads that are trained; what is random in them is said."""
+    objective = prepared.objective
     requests = objective.heads()
     checkpoint = start.opened({name: request.labels for name, request in requests.items()}, job.seed)
+    if isinstance(objective, Task) and checkpoint.fresh_heads:
+        objective.begin(checkpoint.model, prepared.examples["train"])
     if isinstance(start.place, NewModel):
         return checkpoint
     lacking = [name for name in sorted(checkpoint.fresh_heads) if requests[name].pretrained]

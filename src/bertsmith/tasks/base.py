@@ -42,6 +42,9 @@ ROUNDS = 1000
 CHUNK = 1024
 """Examples that are tokenised together."""
 
+Belonging = str | float | Sequence[str]
+"""Which group of a kind an example is in: a name, a number, or several names."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task(Objective):
@@ -65,6 +68,8 @@ class Task(Objective):
     """Whether it chooses among labels that the training data tells."""
     label_columns: ClassVar[tuple[str, ...]] = ("label",)
     """Those of its columns that say what is right, and are not there when something is to be predicted."""
+    flawless: ClassVar[float] = 1.0
+    """What `correct` gives for an example without a mistake."""
     asked: ClassVar[tuple[str, ...]] = ("text", "text_pair")
     """The columns that one text, or two, are when somebody gives them without names."""
 
@@ -128,6 +133,13 @@ class Task(Objective):
     def label_names(self, examples: Sequence[Example]) -> set[str]:
         """All labels that occur."""
 
+    def begin(self, model: Model, examples: Sequence[Example]) -> None:
+        """Set what fresh heads begin with, as far as the training data tells it; by default they stay as they were drawn."""
+
+    def label_counts(self, data: Dataset) -> dict[str, int]:
+        """How often every label occurs; empty for a task without labels."""
+        return data.label_counts if self.has_labels else {}
+
     @abstractmethod
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
         """Features of examples, in order.
@@ -168,6 +180,35 @@ class Task(Objective):
     def gold(self, example: Example) -> Any:
         """What is right, as a prediction would say it, ready for JSON; None where it is not known."""
         return example.get(self.label_columns[0])
+
+    def answer(self, said: Prediction) -> Any:
+        """The part of a prediction that is held against `gold`: by default its label, or all of it where it has none."""
+        return said.get("label", said)
+
+    def confidence(self, said: Prediction) -> float | None:
+        """How sure a prediction is, 0-1; None where that cannot be told. Of wrong predictions, the surest are looked at first."""
+        return said.get("score")
+
+    def shown(self, example: Example) -> dict[str, str]:
+        """What a person reads of an example, by column: its input, lists joined."""
+        names = [name for name in (*self.columns, *self.optional_columns) if name not in self.label_columns and example.get(name)]
+        return {name: _joined(example[name]) for name in names}
+
+    def groups(self, example: Example) -> Mapping[str, Belonging]:  # noqa: ARG002
+        """Kinds of groups that an example is in, and which of each kind: an error analysis says how well each group is done.
+
+        A number (the length of an answer) is put into ranges of equally many examples; a list is several groups of one kind (types of entities).
+        """
+        return {}
+
+    def taken_for(self, example: Example, said: Prediction) -> Sequence[tuple[str, str]]:
+        """Labels that are right, each with the label that was said in its place, for a confusion matrix: by default the one of an example."""
+        pair = (self.gold(example), self.answer(said))
+        return [pair] if self.has_labels and all(isinstance(label, str) for label in pair) else []
+
+    def by_label(self, outcome: Outcome) -> dict[str, dict[str, float]]:  # noqa: ARG002
+        """Metrics of every single label, such as precision, recall, f1 and support; empty where there is nothing to be said of one."""
+        return {}
 
     def marked(self, outcome: Outcome) -> Marked | None:  # noqa: ARG002
         """What there is to see of the one example of an outcome: places that were found in its text, scores of its tokens. By default nothing."""
@@ -298,6 +339,10 @@ def label_number(label: Any, labels: Sequence[str]) -> int:
     if str(label) not in labels:
         raise ValueError(f"label {str(label)[:60]!r} is not one of {', '.join(map(repr, labels[:20]))}{nearest(str(label), labels)}")
     return labels.index(str(label))
+
+
+def _joined(value: Any) -> str:
+    return " · ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _ordered(names: set[str]) -> tuple[str, ...]:
