@@ -20,6 +20,7 @@ from bertsmith.models.loading import Checkpoint
 from bertsmith.objectives.remedy import without_head
 from bertsmith.tasks.base import Prediction, Task
 from bertsmith.tasks.outcome import Outcome, as_array
+from bertsmith.tasks.vectors import SentenceVectors
 
 TOP = 5
 """Tokens that are shown for a [MASK]."""
@@ -120,7 +121,7 @@ def inspect(
     with torch.inference_mode():
         trace = checkpoint.model.backbone.trace(tokens.batch)
         guesses = _guesses(checkpoint, tokens)
-        prediction = None if task is None else _prediction(checkpoint, task, text, text_pair)
+        prediction = None if task is None or not _is_asked(task, text_pair) else _prediction(checkpoint, task, text, text_pair)
     return Inspection(
         model=name,
         facts=facts_of(checkpoint),
@@ -159,6 +160,11 @@ def _guesses(checkpoint: Checkpoint, tokens: Tokens) -> dict[int, list[Guess]]:
         place: [Guess(checkpoint.tokenizer.token(number), probability) for number, probability in zip(numbers, probabilities, strict=True)]
         for place, numbers, probabilities in zip(places, best.indices.tolist(), best.values.tolist(), strict=True)
     }
+
+
+def _is_asked(task: Task, text_pair: str | None) -> bool:
+    """Whether a task has something to say: that of vectors compares two texts, and a single one is looked at without."""
+    return text_pair is not None or not isinstance(task, SentenceVectors)
 
 
 def _prediction(checkpoint: Checkpoint, task: Task, text: str, text_pair: str | None) -> Prediction:

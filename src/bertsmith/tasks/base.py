@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bertsmith.checkpoint.vectors import VectorSettings
 from bertsmith.core.errors import DataError
 from bertsmith.core.registry import Registry, nearest
 from bertsmith.core.types import Batch, Example, Features
@@ -80,6 +81,11 @@ class Task(Objective):
             ('text', 'text_pair')
         """
         return tuple(column for column in cls.columns if column not in cls.label_columns)
+
+    @property
+    def vectors(self) -> VectorSettings | None:
+        """How a text becomes a vector, where that is what it trains; written into the model's folder."""
+        return None
 
     def settled(self, data: Dataset, *, training: bool = False) -> Dataset:  # noqa: ARG002
         """The data as the task can use it: what was left out or mended for it is in the data set's account. By default all of it, as it is.

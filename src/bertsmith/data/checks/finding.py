@@ -14,7 +14,8 @@ SHOWN = 3
 """Places that plain text shows of a finding; JSON has all of them."""
 
 MULTI_LABEL = "multi_label"
-REGRESSION = "regression"
+NUMBERS = ("regression", "similarity")
+"""Tasks whose labels are numbers."""
 
 
 @dataclass(frozen=True, slots=True)
