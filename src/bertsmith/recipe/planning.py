@@ -25,6 +25,7 @@ from bertsmith.recipe.schema import Recipe, Stage
 from bertsmith.recipe.standing import STAGES, StageFolder, Standing, inputs_of
 from bertsmith.recipe.starts import Start, examined, is_here
 from bertsmith.tasks.base import SentenceTask, Task
+from bertsmith.tasks.outcome import Outcome
 from bertsmith.train.batches import total_steps
 from bertsmith.train.options import TrainOptions
 
@@ -223,4 +224,5 @@ def _metric_names(prepared: Prepared) -> tuple[str, ...]:
     if rows is None or not isinstance(prepared.objective, SentenceTask):
         return ()
     few = rows[:NAMING_ROWS]
-    return tuple(prepared.objective.metrics(np.zeros((len(few), prepared.objective.num_scores), np.float32), few))
+    nothing = [np.zeros(prepared.objective.num_scores, np.float32)] * len(few)
+    return tuple(prepared.objective.metrics(Outcome(nothing, few)))
