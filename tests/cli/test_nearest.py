@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bertsmith.inference import engine, neighbours
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, Ran
 
 CORPUS = ["很好", "不好", "服务真差", "how old are you", "good movie", "不好", "bad movie?"]
 QUERIES = ["不好", "a good movie"]
@@ -26,14 +26,18 @@ def queries(tmp_path: Path) -> Path:
     return file
 
 
+def embed(cli: Cli, models: Path, *arguments: object, stdin: str = "") -> Ran:
+    return cli("embed", models / "bare", "--precision", "float32", *arguments, stdin=stdin)
+
+
 def by_hand(cli: Cli, model: Path, queries: Path, corpus: Path, pooling: str) -> np.ndarray:
-    first, second = (np.array([line["vector"] for line in cli("embed", model, file, "--pooling", pooling).lines]) for file in (queries, corpus))
+    first, second = (np.array([line["vector"] for line in cli("embed", model, file, "--precision", "float32", "--pooling", pooling).lines]) for file in (queries, corpus))
     return first @ second.T
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_neighbours_come_with_line_text_and_cosine(cli: Cli, models: Path, queries: Path, corpus: Path, pooling: str):
-    ran = cli("embed", models / "bare", queries, "--nearest", corpus, "--top", 3, "--pooling", pooling)
+    ran = embed(cli, models, queries, "--nearest", corpus, "--top", 3, "--pooling", pooling)
     assert ran.status == 0, ran.err
     assert [(line["line"], line["text"]) for line in ran.lines] == [(1, QUERIES[0]), (2, QUERIES[1])]
     scores = by_hand(cli, models / "bare", queries, corpus, pooling)
@@ -49,18 +53,18 @@ def test_neighbours_come_with_line_text_and_cosine(cli: Cli, models: Path, queri
 
 
 def test_five_where_nothing_is_said_and_never_more_than_there_are(cli: Cli, models: Path, queries: Path, corpus: Path):
-    assert [len(line["neighbours"]) for line in cli("embed", models / "bare", queries, "--nearest", corpus).lines] == [5, 5]
-    assert [len(line["neighbours"]) for line in cli("embed", models / "bare", queries, "--nearest", corpus, "--top", 99).lines] == [7, 7]
+    assert [len(line["neighbours"]) for line in embed(cli, models, queries, "--nearest", corpus).lines] == [5, 5]
+    assert [len(line["neighbours"]) for line in embed(cli, models, queries, "--nearest", corpus, "--top", 99).lines] == [7, 7]
 
 
 def test_vectors_that_were_saved_need_not_be_made_again(cli: Cli, models: Path, queries: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch):
     saved = corpus.with_suffix(".npy")
-    expected = cli("embed", models / "bare", queries, "--nearest", corpus).lines
-    assert cli("embed", models / "bare", corpus, "--output", saved, "--raw").status == 0
+    expected = embed(cli, models, queries, "--nearest", corpus).lines
+    assert embed(cli, models, corpus, "--output", saved, "--raw").status == 0
     read: list[int] = []
     rows_of = engine.Engine.rows_of
     monkeypatch.setattr(engine.Engine, "rows_of", lambda self, texts, *rest: read.append(len(texts)) or rows_of(self, texts, *rest))
-    found = cli("embed", models / "bare", queries, "--nearest", corpus, "--vectors", saved).lines
+    found = embed(cli, models, queries, "--nearest", corpus, "--vectors", saved).lines
     assert read == [2], "the queries alone"
     for line, wanted in zip(found, expected, strict=True):
         assert [near["line"] for near in line["neighbours"]] == [near["line"] for near in wanted["neighbours"]]
@@ -68,11 +72,11 @@ def test_vectors_that_were_saved_need_not_be_made_again(cli: Cli, models: Path, 
 
 
 def test_chunks_and_blocks_change_nothing(cli: Cli, models: Path, queries: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch):
-    expected = cli("embed", models / "bare", corpus, "--nearest", corpus).lines
+    expected = embed(cli, models, corpus, "--nearest", corpus).lines
     monkeypatch.setattr(neighbours, "BLOCK", 2)
     monkeypatch.setattr("bertsmith.cli.predicting.CHUNK", 3)
     monkeypatch.setattr("bertsmith.cli.searching.CHUNK", 2)
-    found = cli("embed", models / "bare", corpus, "--nearest", corpus).lines
+    found = embed(cli, models, corpus, "--nearest", corpus).lines
     assert [line["text"] for line in found] == CORPUS
     for line, wanted in zip(found, expected, strict=True):
         assert [near["score"] for near in line["neighbours"]] == pytest.approx([near["score"] for near in wanted["neighbours"]], abs=2e-6)
@@ -81,14 +85,14 @@ def test_chunks_and_blocks_change_nothing(cli: Cli, models: Path, queries: Path,
 def test_a_table_is_searched_by_a_column_and_its_id_is_repeated(cli: Cli, models: Path, tmp_path: Path):
     file = tmp_path / "faq.csv"
     file.write_text("id,frage,antwort\n17,很好,a\n18,不好,b\n", encoding="utf-8")
-    ran = cli("embed", models / "bare", "-", "--nearest", file, "--corpus-column", "text=frage", "--top", 1, stdin="不好\n")
+    ran = embed(cli, models, "-", "--nearest", file, "--corpus-column", "text=frage", "--top", 1, stdin="不好\n")
     assert ran.lines == [{"line": 1, "text": "不好", "neighbours": [{"line": 3, "id": "18", "text": "不好", "score": 1.0}]}]
-    assert cli("embed", models / "bare", "-", "--nearest", file, stdin="不好\n").status == 2
+    assert embed(cli, models, "-", "--nearest", file, stdin="不好\n").status == 2
 
 
 def test_neighbours_go_to_a_file(cli: Cli, models: Path, queries: Path, corpus: Path, tmp_path: Path):
     output = tmp_path / "found.jsonl"
-    ran = cli("embed", models / "bare", queries, "--nearest", corpus, "--output", output)
+    ran = embed(cli, models, queries, "--nearest", corpus, "--output", output)
     assert (ran.status, ran.out) == (0, "")
     assert len(output.read_text(encoding="utf-8").splitlines()) == 2
 
@@ -97,7 +101,7 @@ def test_bad_lines_of_either_side_are_listed_and_the_others_done(cli: Cli, model
     first, second = tmp_path / "queries.jsonl", tmp_path / "corpus.jsonl"
     first.write_text('{"text": "很好"}\n{"text": ""}\n', encoding="utf-8")
     second.write_text('{"text": "不好"}\n{\n{"text": "很好"}\n', encoding="utf-8")
-    ran = cli("embed", models / "bare", first, "--nearest", second, "--top", 1)
+    ran = embed(cli, models, first, "--nearest", second, "--top", 1)
     assert ran.status == 2
     assert [line["neighbours"][0]["line"] for line in ran.lines] == [3]
     assert "2 of 5 lines could not be read; the other 3 were done" in ran.err
@@ -127,6 +131,6 @@ def test_mistakes(cli: Cli, models: Path, queries: Path, corpus: Path, tmp_path:
     for name, array in arrays.items():
         np.save(tmp_path / f"{name}.npy", array)
     places: dict[object, object] = {"QUERIES": queries, "CORPUS": corpus, **{name: tmp_path / f"{name}.npy" for name in arrays}}
-    ran = cli("embed", models / "bare", *(places.get(argument, argument) for argument in arguments))
+    ran = embed(cli, models, *(places.get(argument, argument) for argument in arguments))
     assert (ran.status, ran.out) == (2, "")
     assert message in ran.err
