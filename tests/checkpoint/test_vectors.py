@@ -19,7 +19,9 @@ NEW = {
 
 def made(folder: Path, *kinds: str, **files: dict[str, Any]) -> Path:
     """A folder with these modules, as releases before the sixth name them, and these files."""
-    modules = [{"idx": number, "name": str(number), "path": f"{number}_{kind}" if number else "", "type": OLD + kind} for number, kind in enumerate(kinds)]
+    modules = [
+        {"idx": number, "name": str(number), "path": f"{number}_{kind}" if number else "", "type": OLD + kind} for number, kind in enumerate(kinds)
+    ]
     (folder / "modules.json").write_text(json.dumps(modules))
     for name, content in files.items():
         file = folder / {"pooling": "1_Pooling/config.json", "transformer": "sentence_bert_config.json"}.get(name, f"{name}.json")

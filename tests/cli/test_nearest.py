@@ -31,7 +31,10 @@ def embed(cli: Cli, models: Path, *arguments: object, stdin: str = "") -> Ran:
 
 
 def by_hand(cli: Cli, model: Path, queries: Path, corpus: Path, pooling: str) -> np.ndarray:
-    first, second = (np.array([line["vector"] for line in cli("embed", model, file, "--precision", "float32", "--pooling", pooling).lines]) for file in (queries, corpus))
+    first, second = (
+        np.array([line["vector"] for line in cli("embed", model, file, "--precision", "float32", "--pooling", pooling).lines])
+        for file in (queries, corpus)
+    )
     return first @ second.T
 
 

@@ -43,6 +43,7 @@ def test_embeddings_are_those_of_sentence_transformers(minilm, minilm_folder, te
     """Written down anew: the mean over all tokens, of length 1; where nothing else is asked for, of the 256 tokens that the folder names."""
     from transformers import AutoModel, AutoTokenizer
 
+    texts = texts[-12:]
     tokenizer, model = AutoTokenizer.from_pretrained(minilm_folder), AutoModel.from_pretrained(minilm_folder).eval()
     inputs = tokenizer(texts, padding=True, truncation=True, max_length=limit or 256, return_tensors="pt")
     with torch.inference_mode():

@@ -27,7 +27,12 @@ def by_sorting(queries: np.ndarray, corpus: np.ndarray, top: int) -> tuple[np.nd
 
 
 @given(
-    queries=st.integers(1, 9), corpus=st.integers(1, 30), top=st.integers(1, 12), block=st.integers(1, 11), seed=st.integers(0, 9), kinds=st.integers(1, 30)
+    queries=st.integers(1, 9),
+    corpus=st.integers(1, 30),
+    top=st.integers(1, 12),
+    block=st.integers(1, 11),
+    seed=st.integers(0, 9),
+    kinds=st.integers(1, 30),
 )
 @settings(max_examples=150, deadline=None)
 def test_it_is_what_sorting_finds(queries: int, corpus: int, top: int, block: int, seed: int, kinds: int):

@@ -25,7 +25,9 @@ EMBED: dict[str, Any] = {
     "data": {"train": "pairs.jsonl", "test": "pairs.jsonl"},
     "train": {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3, "precision": "float32"},
 }
-ROWS = [{"text": f"我{one}{other}", "text_pair": f"你{other}{one}", "label": 1} for one, other in zip("好很棒喜欢爱坏差", "书店酒房间烂讨厌", strict=True)]
+ROWS = [
+    {"text": f"我{one}{other}", "text_pair": f"你{other}{one}", "label": 1} for one, other in zip("好很棒喜欢爱坏差", "书店酒房间烂讨厌", strict=True)
+]
 
 
 @pytest.fixture
@@ -118,7 +120,14 @@ def test_what_cannot_be_is_said_before_anything_is_trained(pairs: Path, changes:
 
 
 def test_a_model_that_writes_has_no_vectors_to_train(pairs: Path):
-    config = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 16}
+    config = {
+        "d_model": 16,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 16,
+    }
     ids = {"eos_token_id": 3, "decoder_start_token_id": 2, "decoder_ffn_dim": 16, "max_position_embeddings": 64}
     save(create("bart", Tokenizer.from_tokens(TOKENS), {**config, **ids}, {}, seed=1), pairs / "writer")
     with pytest.raises(RecipeError, match="a bart model has states of the target that it writes, not of a text alone"):

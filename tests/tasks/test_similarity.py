@@ -88,7 +88,9 @@ def test_every_wrong_label_is_listed_with_its_place():
 
 
 def test_a_pair_has_two_texts_and_a_number():
-    rows = examples({"text": "a", "label": 1}, {"text_pair": "a", "label": 1}, {"text": "a", "text_pair": "b"}, {"text": "a", "text_pair": "b", "label": "x"})
+    rows = examples(
+        {"text": "a", "label": 1}, {"text_pair": "a", "label": 1}, {"text": "a", "text_pair": "b"}, {"text": "a", "text_pair": "b", "label": "x"}
+    )
     with pytest.raises(DataError) as caught:
         list(Similarity().encode(rows, TOKENIZER))
     assert caught.value.problems == (

@@ -21,7 +21,9 @@ from bertsmith.tuning import tunings
 
 EXAMPLES: dict[str, list[Example]] = {
     "embedding": [
-        Example({"text": text, "text_pair": TEXTS[-1 - number], "label": 1, "negative": ["A good book", "很好"][: number % 3]}, "train.tsv", number + 1)
+        Example(
+            {"text": text, "text_pair": TEXTS[-1 - number], "label": 1, "negative": ["A good book", "很好"][: number % 3]}, "train.tsv", number + 1
+        )
         for number, text in enumerate(TEXTS)
     ],
 }

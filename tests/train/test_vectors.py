@@ -35,14 +35,14 @@ def numbered() -> list[Example]:
 def trained(task: SentenceVectors, examples: list[Example], tokenizer: Tokenizer, folder, **options) -> tuple[float, float]:
     """The main metric before and after."""
     task = task.fitted(examples)
-    checkpoint, rows = tiny_model(tokenizer, pooler=0), FeatureStore.build(task.encode(examples, tokenizer))
-    chosen = TrainOptions(**{"epochs": 40, "batch_size": 14, "learning_rate": 5e-3, "precision": "float32", **options})
+    checkpoint, rows = tiny_model(tokenizer, dropout=0.0, pooler=0), FeatureStore.build(task.encode(examples, tokenizer))
+    chosen = TrainOptions(**{"epochs": 25, "batch_size": 14, "learning_rate": 5e-3, "precision": "float32", **options})
     before = evaluate(checkpoint.model, task, rows, tokenizer, examples=examples).metrics[task.best_metric]
     Training(model=checkpoint.model, tokenizer=tokenizer, objective=task, rows=rows, options=chosen, seed=1, folder=folder).run()
     return before, evaluate(checkpoint.model, task, rows, tokenizer, examples=examples).metrics[task.best_metric]
 
 
-@pytest.mark.parametrize("options", [{}, {"symmetric": True}, {"pooling": "cls"}])
+@pytest.mark.parametrize("options", [{}, {"symmetric": True}])
 def test_texts_learn_to_find_what_belongs_to_them(options, tokenizer, tmp_path):
     before, after = trained(Embedding(**options), pairs(), tokenizer, tmp_path)
     assert before < 0.4

@@ -174,8 +174,8 @@ class Engine:
     ) -> Float[np.ndarray, "texts hidden"]:
         """A vector for every text, in order, float32.
 
-        Where nothing else is asked for, they are made as the model's folder says, if it is one of `sentence-transformers`, and equal that package's; of any
-        other folder they are the means, of length 1.
+        Where nothing else is asked for, they are made as the model's folder says, if it is one of `sentence-transformers`, and equal that package's;
+        of any other folder they are the means, of length 1.
 
         Args:
             texts: Read to the end; for a stream see `vectors`.
@@ -205,9 +205,7 @@ class Engine:
             {"input_ids": one.input_ids, "token_type_ids": one.token_type_ids, "truncated": np.array([one.truncated], np.int32)} for one in encodings
         ]
 
-    def pooled(
-        self, rows: Sequence[Features], pooling: str | None = None, *, normalise: bool | None = None
-    ) -> Float[np.ndarray, "rows hidden"]:
+    def pooled(self, rows: Sequence[Features], pooling: str | None = None, *, normalise: bool | None = None) -> Float[np.ndarray, "rows hidden"]:
         """The vectors of `embed` for features, in order."""
         if pooling is None:
             self.settings.check()

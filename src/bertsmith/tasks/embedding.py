@@ -189,8 +189,9 @@ class Search:
         return Search((side == TEXT).nonzero().squeeze(1), torch.cat([(side == PAIR).nonzero(), (side > PAIR).nonzero()]).squeeze(1), number)
 
     def ruled_out(self, begin: int, end: int) -> Bool[Tensor, "rows offered"]:
-        """For the rows from `begin` to `end`, what is neither their right text nor wrong: the same text as the right one, the same as the one that
-        asks, and what is right for another row that asks the same.
+        """For the rows from `begin` to `end`, what is neither their right text nor wrong.
+
+        That is the same text as the right one, the same as the one that asks, and what is right for another row that asks the same.
 
         Example:
             Rows 0 and 2 ask the same; row 1 is offered what is right for row 0.

@@ -35,8 +35,8 @@ class Similarity(SentenceVectors):
         `text`, `text_pair`, `label` (a number, the higher the more alike; 0 and 1 will do).
 
     Use when:
-        There are numbers for how alike two texts are (STS), or 0 and 1 for whether they belong together, and vectors are wanted. `regression` and `pair`
-        read both texts together, which is more exact, and search nothing. With pairs that belong together and no others: `embedding`.
+        There are numbers for how alike two texts are (STS), or 0 and 1 for whether they belong together, and vectors are wanted. `regression` and
+        `pair` read both texts together, which is more exact, and search nothing. With pairs that belong together and no others: `embedding`.
 
     Reference:
         Huang et al. 2024, "CoSENT: Consistent Sentence Embedding via Similarity Ranking"; for "cosine", Reimers and Gurevych 2019, "Sentence-BERT".
@@ -89,7 +89,7 @@ class Similarity(SentenceVectors):
         low = min(numbers) if self.minimum is None else self.minimum
         return replace(self, minimum=low, maximum=max(numbers) if self.maximum is None else self.maximum)
 
-    def texts(self, example: Example, *, labelled: bool) -> list[str]:
+    def texts(self, example: Example, *, labelled: bool) -> list[str]:  # noqa: ARG002
         """The text and its pair."""
         missing = [name for name in ("text", "text_pair") if example.get(name) is None]
         if missing:
@@ -123,7 +123,7 @@ class Similarity(SentenceVectors):
         return {"spearman": spearman(gold, found), "pearson": pearson(gold, found)}
 
     def correct(self, outcome: Outcome) -> np.ndarray:
-        """The square of how far every pair is from its place in the order, as a share of all places, negated; Spearman's correlation is made of it."""
+        """How far every pair is from its place in the order, as a share of all places; squared and negated. Spearman's correlation is made of it."""
         from scipy.stats import rankdata
 
         gold, found = _gold(outcome), cosines(outcome)

@@ -25,14 +25,17 @@ def embed(
     *,
     pooling: Annotated[
         Literal["cls", "mean"] | None,
-        typer.Option("--pooling", help="The state of [CLS], or the mean of all tokens; where nothing is said, as the model's folder has it, or the mean."),
+        typer.Option(
+            "--pooling", help="The state of [CLS], or the mean of all tokens; where nothing is said, as the model's folder has it, or the mean."
+        ),
     ] = None,
     raw: Annotated[
         bool | None,
         typer.Option("--raw/--normalise", help="Leave vectors as long as they are, or scale them to length 1; else as the folder has it, or to 1."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE.npy", help="Where the vectors go (or the neighbours, as JSON lines); else standard output.")
+        Path | None,
+        typer.Option("--output", metavar="FILE.npy", help="Where the vectors go (or the neighbours, as JSON lines); else standard output."),
     ] = None,
     corpus: Annotated[
         str | None, typer.Option("--nearest", metavar="CORPUS", help="Give for every text the nearest of this file or pattern, instead of vectors.")
