@@ -16,7 +16,7 @@ from bertsmith.models.family import Family
 from bertsmith.objectives import objectives
 from bertsmith.tasks import tasks
 from bertsmith.testing import Peer, check_family, check_objective, check_task, check_tuning
-from bertsmith.testing.tiny import ragged, randomise, tiny_family, tiny_tokenizer
+from bertsmith.testing.tiny import TEXTS, ragged, randomise, tiny_family, tiny_tokenizer
 from bertsmith.tuning import tunings
 
 
@@ -57,6 +57,12 @@ EXAMPLES: dict[str, list[Example]] = {
         Example({"question": question, "choices": choices, "context": context, "label": label}, "choices.jsonl", number)
         for number, (question, choices, context, label) in enumerate(CHOICES, 1)
     ],
+    "embedding": [
+        Example(
+            {"text": text, "text_pair": TEXTS[-1 - number], "label": 1, "negative": ["A good book", "很好"][: number % 3]}, "train.tsv", number + 1
+        )
+        for number, text in enumerate(TEXTS)
+    ],
 }
 """Labelled data for tasks that need other columns than text, text_pair and label."""
 
@@ -90,8 +96,12 @@ def test_families(peer: Peer):
 
 
 def with_heads_for(kinds: Registry[type[Any]]) -> list[tuple[str, str]]:
-    """Every pair of what is registered and a family that has the heads it asks for."""
-    return [(name, family) for name in kinds for family in families if set(kinds[name]().heads()) <= set(families[family].heads)]
+    """Every pair of what is registered and a family that has the heads it asks for, and is of use to it."""
+    return [(name, family) for name in kinds for family, kind in families.items() if _suits(kinds[name](), kind)]
+
+
+def _suits(thing: Any, kind: type[Family]) -> bool:
+    return set(thing.heads()) <= set(kind.heads) and not thing.misfit(tiny_family(kind))
 
 
 @pytest.mark.parametrize(("name", "family"), with_heads_for(objectives))

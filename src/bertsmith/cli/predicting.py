@@ -11,7 +11,7 @@ from bertsmith.cli.vectors import Matrix, Vector
 from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import DataError
 from bertsmith.core.progress import Progress, followed
-from bertsmith.core.types import Example, Features
+from bertsmith.core.types import Example
 from bertsmith.data.dataset import Problem
 from bertsmith.data.readers import stream, wrong_text
 from bertsmith.data.sources import Source
@@ -80,14 +80,13 @@ def predicted(engine: Engine, rows: Iterable[Example | Problem], account: Accoun
 
 
 def embedded(
-    engine: Engine, rows: Iterable[Example | Problem], account: Account, progress: Progress, *, pooling: str, normalise: bool
+    engine: Engine, rows: Iterable[Example | Problem], account: Account, progress: Progress, *, pooling: str | None, normalise: bool | None
 ) -> Iterator[tuple[Example, Vector]]:
     """Every good row with the vector of its text, in order."""
 
     def embed(examples: list[Example]) -> Matrix:
-        encodings = engine.tokenizer.encode_many([str(example["text"]) for example in examples], max_length=engine.max_length)
-        account.truncated += sum(encoding.truncated > 0 for encoding in encodings)
-        features: list[Features] = [{"input_ids": one.input_ids, "token_type_ids": one.token_type_ids} for one in encodings]
+        features = engine.rows_of([str(example["text"]) for example in examples])
+        account.truncated += count_truncated(features)
         return engine.pooled(features, pooling, normalise=normalise)
 
     return followed(_by_chunks(good_rows(rows, account.problems), embed), progress, "embed", None, "rows")

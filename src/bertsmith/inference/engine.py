@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from bertsmith.checkpoint.vectors import VectorSettings
 from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import CheckpointError, RecipeError
 from bertsmith.core.precision import PRECISIONS, autocast, resolve
@@ -79,6 +80,7 @@ class Engine:
         self.precision = resolve(precision, self.device)
         self.batch_tokens = batch_tokens
         self.tokenizer = checkpoint.tokenizer
+        self.settings = checkpoint.vectors or VectorSettings()
         self.max_length = checkpoint.model.family.max_length
         self.task = task and replace(task, max_length=min(task.max_length, self.max_length))
         self._model = self._first_token_model = checkpoint.model.eval().to(self.device)
@@ -109,6 +111,11 @@ class Engine:
         checkpoint = load(str(model))
         return cls(checkpoint, task_of(checkpoint, str(model), task), precision=precision, device=device)
 
+    @property
+    def hidden_size(self) -> int:
+        """The length of a vector."""
+        return self._model.family.hidden_size
+
     def describe(self) -> dict[str, str | int]:
         """What was decided: device, precision, how the encoder is computed and why, tokens of a batch and of the longest sequence.
 
@@ -125,7 +132,7 @@ class Engine:
             "encoder": encoder,
             "threads": torch.get_num_threads(),
             "batch_tokens": self.batch_tokens,
-            "max_length": self.max_length if self.task is None else self.task.max_length,
+            "max_length": self._longest_text() if self.task is None else self.task.max_length,
         }
 
     def predict(self, examples: Iterable[Example]) -> Iterator[Prediction]:
@@ -150,7 +157,7 @@ class Engine:
         """
         task = self._known_task()
         nothing_random = np.random.default_rng(0)
-        only_first = all(isinstance(self._model.heads[name], FIRST_TOKEN_HEADS) for name in task.heads())
+        only_first = bool(task.heads()) and all(isinstance(self._model.heads[name], FIRST_TOKEN_HEADS) for name in task.heads())
         model = self._first_token_model if only_first else self._model
 
         def compute(chosen: list[Features]) -> Sequence[Tensor]:
@@ -160,37 +167,47 @@ class Engine:
         return self._in_order(rows, compute)
 
     def embed(
-        self, texts: Iterable[str], pooling: str = "mean", *, normalise: bool = True, max_length: int | None = None
+        self, texts: Iterable[str], pooling: str | None = None, *, normalise: bool | None = None, max_length: int | None = None
     ) -> Float[np.ndarray, "texts hidden"]:
         """A vector for every text, in order, float32.
 
-        With "mean" and `normalise` these are the vectors of sentence-transformers models such as all-MiniLM-L6-v2.
+        Where nothing else is asked for, they are made as the model's folder says, if it is one of `sentence-transformers`, and equal that package's;
+        of any other folder they are the means, of length 1.
 
         Args:
             texts: Read to the end; for a stream see `vectors`.
             pooling: "mean" of the last states of all tokens, special ones included; or "cls", the first token's.
-            normalise: Scale to length 1, so that a dot product is the cosine.
-            max_length: Tokens that are read of a text; as many as the model has positions for by default.
+            normalise: Whether to scale them to length 1, so that a dot product is the cosine.
+            max_length: Tokens that are read of a text; never more than the model has positions for.
 
         Raises:
             RecipeError: The pooling is not known.
-            CheckpointError: The model is not an encoder alone.
+            CheckpointError: The model is not an encoder alone; or its folder asks for what is not computed here, and no pooling is named.
         """
         found = list(self.vectors(texts, pooling, normalise=normalise, max_length=max_length))
-        return np.stack(found) if found else np.empty((0, self._model.family.hidden_size), np.float32)
+        return np.stack(found) if found else np.empty((0, self.hidden_size), np.float32)
 
     def vectors(
-        self, texts: Iterable[str], pooling: str = "mean", *, normalise: bool = True, max_length: int | None = None
+        self, texts: Iterable[str], pooling: str | None = None, *, normalise: bool | None = None, max_length: int | None = None
     ) -> Iterator[Float[np.ndarray, " hidden"]]:
         """The vectors of `embed` one by one, for input that is larger than memory."""
-        limit = min(max_length or self.max_length, self.max_length)
         for chunk in chunks(texts, CHUNK, len):
-            encodings = self.tokenizer.encode_many(chunk, max_length=limit)
-            rows: list[Features] = [{"input_ids": one.input_ids, "token_type_ids": one.token_type_ids} for one in encodings]
-            yield from self.pooled(rows, pooling, normalise=normalise)
+            yield from self.pooled(self.rows_of(chunk, max_length), pooling, normalise=normalise)
 
-    def pooled(self, rows: Sequence[Features], pooling: str = "mean", *, normalise: bool = True) -> Float[np.ndarray, "rows hidden"]:
+    def rows_of(self, texts: Sequence[str], max_length: int | None = None) -> list[Features]:
+        """Features of texts for `pooled`, with the number of tokens that were cut off (`truncated`)."""
+        limit = min(max_length or self._longest_text(), self.max_length)
+        encodings = self.tokenizer.encode_many([self.settings.prepared(text) for text in texts], max_length=limit)
+        return [
+            {"input_ids": one.input_ids, "token_type_ids": one.token_type_ids, "truncated": np.array([one.truncated], np.int32)} for one in encodings
+        ]
+
+    def pooled(self, rows: Sequence[Features], pooling: str | None = None, *, normalise: bool | None = None) -> Float[np.ndarray, "rows hidden"]:
         """The vectors of `embed` for features, in order."""
+        if pooling is None:
+            self.settings.check()
+        pooling = pooling or self.settings.pooling
+        unit = self.settings.normalise if normalise is None else normalise
         if pooling not in POOLINGS:
             raise RecipeError(f"pooling is {pooling!r}; allowed: {', '.join(map(repr, POOLINGS))}")
         if not isinstance(self._model.backbone, Encoder):
@@ -203,10 +220,14 @@ class Engine:
         def compute(chosen: list[Features]) -> Sequence[Tensor]:
             batch = Batch(*padded_inputs(chosen, self.tokenizer)).to(self.device)
             pooled = POOLINGS[pooling](model(batch)).float()
-            return list(F.normalize(pooled, dim=1) if normalise else pooled)
+            return list(F.normalize(pooled, dim=1) if unit else pooled)
 
         found = self._in_order(rows, compute)
-        return np.stack(found) if found else np.empty((0, self._model.family.hidden_size), np.float32)
+        return np.stack(found) if found else np.empty((0, self.hidden_size), np.float32)
+
+    def _longest_text(self) -> int:
+        """Tokens that are read of a text that is to become a vector."""
+        return min(self.settings.max_length or self.max_length, self.max_length)
 
     def _known_task(self) -> Task:
         if self.task is None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bertsmith.checkpoint.folder import read_json, read_weights, write_json, write_weights, written_whole
 from bertsmith.checkpoint.locate import locate
+from bertsmith.checkpoint.vectors import VectorSettings, read_vector_settings, write_vector_settings
 from bertsmith.checkpoint.weights import WeightTable, modern_name, upright, with_base_prefix
 from bertsmith.core.errors import CheckpointError
 from bertsmith.core.randomness import seed_at
@@ -41,6 +42,7 @@ class Checkpoint:
         stored_heads: Heads whose weights are in the folder.
         fresh_heads: Heads that were asked for and are not there: they hold random weights.
         folder: Where it was read from; None for a new model.
+        vectors: How a text becomes a vector, where the folder says it with the files of `sentence-transformers`; `save` writes them.
     """
 
     model: Model
@@ -50,6 +52,7 @@ class Checkpoint:
     stored_heads: frozenset[str] = frozenset()
     fresh_heads: frozenset[str] = frozenset()
     folder: Path | None = None
+    vectors: VectorSettings | None = None
 
 
 def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) -> Checkpoint:
@@ -112,7 +115,7 @@ def _opened(name: str, heads: Mapping[str, int] | None, *, by_value: bool) -> tu
     model = _filled(family, sizes, fresh, weights, folder)
     tokenizer = Tokenizer.from_folder(folder)
     _check_tokenizer(tokenizer, family, str(folder))
-    return Checkpoint(model.eval(), tokenizer, labels, _task(folder), frozenset(stored), fresh, folder), weights
+    return Checkpoint(model.eval(), tokenizer, labels, _task(folder), frozenset(stored), fresh, folder, read_vector_settings(folder)), weights
 
 
 def create(family: str, tokenizer: Tokenizer, config: Mapping[str, Any], heads: Mapping[str, int] | None = None, *, seed: int = 0) -> Checkpoint:
@@ -164,6 +167,7 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     checkpoint.tokenizer.save(folder)
     if checkpoint.task:
         write_json(folder / TASK_FILE, {"task": dict(checkpoint.task)})
+    write_vector_settings(checkpoint.vectors, folder, family.hidden_size)
 
 
 def published_weights(model: Model) -> dict[str, Tensor]:

@@ -228,6 +228,8 @@ def _note_misfits(stage: Stage, prepared: Prepared, family: Family, place: Place
     longest = getattr(objective, "max_length", 0)
     if longest > family.max_length:
         here.at("max_length").wrong(f"got {longest}; the model has {family.max_length} positions")
+    if reason := objective.misfit(family):
+        here.wrong(reason)
     for message, where in _unbuildable(stage, objective, family, here, place.at("tuning")):
         where.wrong(message)
     metric = stage.train.keep.partition(":")[2]

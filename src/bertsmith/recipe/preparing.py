@@ -93,14 +93,21 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
         None where something is wrong.
     """
     started, task = time.monotonic(), cast("Task", stage.objective)
-    sets = {split: _noted(place.at(split), lambda split=split: _settled(stage, task, split)) for split in splits_of(stage.data)}
+    sets = {
+        split: _noted(place.at(split), lambda split=split: _settled(_read(stage, task, split), task, training=split == "train"))
+        for split in splits_of(stage.data)
+    }
     train = sets.get("train")
     fitted = None if train is None else _noted(place.at("train"), lambda: task.fitted(train.examples))
     if train is None or fitted is None or None in sets.values():
         return None
     known = {split: data for split, data in sets.items() if data is not None}
     if isinstance(stage.data.valid, float):
-        known["train"], known["valid"] = divided(train, stage.data.valid, seed)
+        known["train"], drawn = divided(train, stage.data.valid, seed)
+        valid = _noted(place.at("valid"), lambda: _settled(drawn, task))
+        if valid is None:
+            return None
+        known["valid"] = valid
     made = Prepared(
         fitted,
         account={split: _account(data, fitted) for split, data in known.items()},
@@ -262,7 +269,8 @@ def _noted(place: Place, make: Callable[[], Result]) -> Result | None:
         return None
 
 
-def _read(names: str | tuple[str, ...], data: StageData, task: Task) -> Dataset:
+def _read(stage: Stage, task: Task, split: str) -> Dataset:
+    names, data = splits_of(stage.data)[split], stage.data
     return read(
         list(names) if isinstance(names, tuple) else names,
         columns=data.columns or None,
@@ -273,9 +281,8 @@ def _read(names: str | tuple[str, ...], data: StageData, task: Task) -> Dataset:
     )
 
 
-def _settled(stage: Stage, task: Task, split: str) -> Dataset:
-    data = _read(splits_of(stage.data)[split], stage.data, task)
-    settled = task.settled(data, training=split == "train")
+def _settled(data: Dataset, task: Task, *, training: bool = False) -> Dataset:
+    settled = task.settled(data, training=training)
     if data and not settled:
         raise DataError(
             f"the task {task.name!r} can use none of its {len(data)} rows",

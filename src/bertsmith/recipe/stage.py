@@ -135,6 +135,8 @@ def opened(job: Job, prepared: Prepared, start: Start, notes: Notes) -> Checkpoi
         objective.begin(checkpoint.model, prepared.examples["train"])
     if isinstance(start.place, NewModel):
         return checkpoint
+    if other := _other_pooling(objective, checkpoint):
+        notes.note(f"stage {job.stage.name!r}: {other}")
     lacking = [name for name in sorted(checkpoint.fresh_heads) if requests[name].pretrained]
     if lacking:
         ways_out = "\n\n".join(without_head(name, str(start.place)) for name in lacking)
@@ -147,6 +149,14 @@ def opened(job: Job, prepared: Prepared, start: Start, notes: Notes) -> Checkpoi
             f"stage {job.stage.name!r}: the last layer begins anew, for the model was trained on other labels ({', '.join(checkpoint.labels)})"
         )
     return checkpoint
+
+
+def _other_pooling(objective: Objective, checkpoint: Checkpoint) -> str:
+    """Says that vectors are trained otherwise than the model has made them so far, if they are."""
+    wanted, before = objective.vectors if isinstance(objective, Task) else None, checkpoint.vectors
+    if wanted is None or before is None or wanted.pooling == before.pooling:
+        return ""
+    return f"the folder makes vectors with the pooling {before.pooling!r}; they are trained with {wanted.pooling!r}"
 
 
 def _fresh_head(name: str, checkpoint: Checkpoint) -> str:
@@ -254,7 +264,11 @@ def labelled(checkpoint: Checkpoint, objective: Objective) -> Checkpoint:
     if not isinstance(objective, Task):
         return Checkpoint(checkpoint.model, checkpoint.tokenizer)
     return Checkpoint(
-        checkpoint.model, checkpoint.tokenizer, objective.output_labels, {**component_table(objective), "problem_type": objective.problem_type}
+        checkpoint.model,
+        checkpoint.tokenizer,
+        objective.output_labels,
+        {**component_table(objective), "problem_type": objective.problem_type},
+        vectors=objective.vectors,
     )
 
 

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bertsmith.checkpoint.vectors import VectorSettings
 from bertsmith.core.errors import DataError
 from bertsmith.core.registry import Registry, nearest
 from bertsmith.core.types import Batch, Example, Features
@@ -98,6 +99,9 @@ class Task(Objective):
     def limit(self) -> str:
         """What a text that was truncated was longer than."""
         return f"max_length = {self.max_length}"
+    def vectors(self) -> VectorSettings | None:
+        """How a text becomes a vector, where that is what it trains; written into the model's folder."""
+        return None
 
     def settled(self, data: Dataset, *, training: bool = False) -> Dataset:  # noqa: ARG002
         """The data as the task can use it: what was left out or mended for it is in the data set's account. By default all of it, as it is.

@@ -9,6 +9,7 @@ from bertsmith.core.fields import Place, component
 from bertsmith.models.loading import Checkpoint
 from bertsmith.objectives.remedy import without_head
 from bertsmith.tasks import Task, tasks
+from bertsmith.tasks.vectors import SentenceVectors
 
 TASKS_OF_HEADS = {"tagging": "tagging", "crf": "tagging", "span": "extractive_qa", "choice": "multiple_choice"}
 """Tasks that a head tells of by itself."""
@@ -34,6 +35,8 @@ def task_of(checkpoint: Checkpoint, model: str, name: str | None = None) -> Task
     task: Task | None = component(tasks, _table(checkpoint, model, name), Place("task", problems))
     if task is None:
         raise CheckpointError(f"the task of {model} cannot be used", problems)
+    if reason := task.misfit(checkpoint.model.family):
+        raise CheckpointError(f"{model} cannot do the task {task.name!r}: {reason}")
     lacking = sorted(head for head in task.heads() if head not in checkpoint.stored_heads or head in checkpoint.fresh_heads)
     pretrained = [head for head in lacking if task.heads()[head].pretrained]
     if pretrained:
@@ -56,7 +59,17 @@ def _table(checkpoint: Checkpoint, model: str, name: str | None) -> Mapping[str,
             "Fine-tune it with `bertsmith run RECIPE.toml`, or name a model that was fine-tuned"
         )
     labels = {"labels": checkpoint.labels} if found not in tasks or tasks[found].has_labels else {}
-    return {"name": found, **labels, "max_length": min(checkpoint.model.family.max_length, LONGEST)}
+    return {"name": found, **labels, "max_length": min(checkpoint.model.family.max_length, LONGEST), **_pooling(checkpoint, found)}
+
+
+def _pooling(checkpoint: Checkpoint, name: str) -> Mapping[str, Any]:
+    """How a task of vectors is to make them, where the model's folder says it."""
+    settings = checkpoint.vectors
+    if settings is None or name not in tasks or not issubclass(tasks[name], SentenceVectors):
+        return {}
+    settings.check()
+    longest = checkpoint.model.family.max_length
+    return {"pooling": settings.pooling, "max_length": min(settings.max_length or longest, longest)}
 
 
 def _check_size(checkpoint: Checkpoint, model: str, task: Task) -> None:

@@ -224,7 +224,7 @@ class Training:
         """Forward, backward, update."""
         mine = step.rows[self.accelerator.process_index :: self.accelerator.num_processes]
         weight = 1.0 if len(mine) else 0.0  # a process without rows goes through the motions, so that the others need not wait for it
-        batches = [self._collate(step, run) for run in within_budget(mine if len(mine) else step.rows[:1], self.lengths, self.options.pass_tokens)]
+        batches = [self._collate(step, run) for run in self._passes(mine if len(mine) else step.rows[:1])]
         tokens = self._over_processes(weight * sum(batch.num_tokens for batch in batches))
         counts = {name: self._over_processes(weight * sum(batch.counts[name] for batch in batches)) for name in batches[0].counts}
         sums = dict.fromkeys(counts, 0.0)
@@ -250,6 +250,10 @@ class Training:
             loss = torch.stack([term * (scale / max(counts[name], 1)) for name, term in terms.items()]).sum()
             self.accelerator.backward(loss)
         return {name: float(term.detach()) for name, term in terms.items()}
+
+    def _passes(self, rows: np.ndarray) -> list[np.ndarray]:
+        """What goes through the model together."""
+        return within_budget(rows, self.lengths, self.options.pass_tokens) if self.objective.rows_are_independent else [rows]
 
     def _collate(self, step: Step, run: np.ndarray) -> Batch:
         generators = [generator_at(self.seed, "collate", step.epoch, int(row)) for row in run]
