@@ -17,11 +17,11 @@ from transformers import GenerationConfig, TemperatureLogitsWarper, TopKLogitsWa
 from bertsmith.core.errors import DataError, RecipeError
 from bertsmith.core.precision import autocast
 from bertsmith.core.types import Batch
-from bertsmith.inference.generation import Generation, Writer, Written, generate, published
-from bertsmith.inference.generation.beams import BLOCK, largest
-from bertsmith.inference.generation.fused import FusedDecoder, FusedHead, decoder_obstacle, fused
-from bertsmith.inference.generation.rules import narrowed
-from bertsmith.inference.generation.running import Parts
+from bertsmith.generation import Generation, Writer, Written, generate, published
+from bertsmith.generation.beams import BLOCK, largest
+from bertsmith.inference.fused_decoder import FusedDecoder, FusedHead, decoder_obstacle, fused
+from bertsmith.generation.rules import narrowed
+from bertsmith.generation.running import Parts
 from bertsmith.models import Checkpoint, Model, create, load, save
 from bertsmith.text.tokenizer import Tokenizer
 from tests.parity.peers import VOCABULARY, Pair, pair, peer_model, save_peer
@@ -394,7 +394,7 @@ def test_what_a_writer_draws_does_not_depend_on_batches(monkeypatch: pytest.Monk
     writer, texts = Writer(continuing(), precision="float32"), ["a b c d", "x", "q r s", "a b", "a b"]
     options = Generation(max_new_tokens=6, sample=True, seed=7)
     found = writer.write(texts, options)
-    monkeypatch.setattr("bertsmith.inference.generation.writer.ROWS", 1)
+    monkeypatch.setattr("bertsmith.inference.writer.ROWS", 1)
     assert writer.write(texts, options) == found
     assert found[3] != found[4], "two rows draw for themselves"
 

@@ -8,16 +8,15 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from bertsmith.checkpoint.folder import read_json
 from bertsmith.core.errors import DataError, RecipeError
 from bertsmith.core.precision import PRECISIONS, autocast, resolve
 from bertsmith.core.types import Batch
+from bertsmith.generation.options import IDS, Generation
+from bertsmith.generation.running import Parts
+from bertsmith.generation.writing import generate, options_of
+from bertsmith.generation.written import Written
 from bertsmith.inference.engine import device_named
-from bertsmith.inference.generation.fused import FusedDecoder, fused
-from bertsmith.inference.generation.options import IDS, Generation, published
-from bertsmith.inference.generation.running import Parts
-from bertsmith.inference.generation.writing import generate
-from bertsmith.inference.generation.written import Written
+from bertsmith.inference.fused_decoder import FusedDecoder, fused
 from bertsmith.models.loading import Checkpoint
 
 ROWS = 64
@@ -56,7 +55,7 @@ class Writer:
         self.precision = resolve(precision, self.device)
         self.tokenizer = checkpoint.tokenizer
         self.parts = fused(Parts.of(checkpoint.model.eval().to(self.device)), PRECISIONS[self.precision])
-        self.options = _published(checkpoint)
+        self.options = options_of(checkpoint.model)
 
     def write(self, texts: Sequence[str], options: Generation | None = None) -> list[str]:
         """A text for every text, in order: the best one, without special tokens.
@@ -109,15 +108,6 @@ class Writer:
         for number, row in enumerate(rows):
             ids[number, : len(row)], mask[number, : len(row)] = torch.from_numpy(row), 1
         return Batch(ids, mask, torch.zeros_like(ids)).to(self.device)
-
-
-def _published(checkpoint: Checkpoint) -> Generation:
-    config = checkpoint.model.family.to_config()
-    if checkpoint.folder is not None:
-        for name in ("config.json", "generation_config.json"):
-            config |= read_json(checkpoint.folder / name) if (checkpoint.folder / name).is_file() else {}
-    size = checkpoint.model.family.vocab_size
-    return published({key: value for key, value in config.items() if not (key in IDS and isinstance(value, int) and value >= size)})
 
 
 def _batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
