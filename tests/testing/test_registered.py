@@ -16,10 +16,12 @@ from bertsmith.models.family import Family
 from bertsmith.objectives import objectives
 from bertsmith.tasks import tasks
 from bertsmith.testing import Peer, check_family, check_objective, check_task, check_tuning
-from bertsmith.testing.tiny import ragged, randomise, tiny_family, tiny_tokenizer
+from bertsmith.testing.tiny import TEXTS, ragged, randomise, tiny_family, tiny_tokenizer
 from bertsmith.tuning import tunings
 
-EXAMPLES: dict[str, list[Example]] = {}
+EXAMPLES: dict[str, list[Example]] = {
+    "text_to_text": [Example({"text": text[:20], "target": text[4:12]}, "train.tsv", number) for number, text in enumerate(TEXTS, 1)],
+}
 """Labelled data for tasks that need other columns than text, text_pair and label."""
 
 

@@ -15,7 +15,7 @@ from bertsmith.core.types import Example, Features
 from bertsmith.data.dataset import Problem
 from bertsmith.data.readers import stream, wrong_text
 from bertsmith.data.sources import Source
-from bertsmith.inference.engine import CHUNK, Engine
+from bertsmith.inference.engine import Engine
 from bertsmith.tasks import Outcome, Prediction, Task
 
 Result = TypeVar("Result")
@@ -72,7 +72,7 @@ def predicted(engine: Engine, rows: Iterable[Example | Problem], account: Accoun
         account.truncated += count_truncated(features)
         return task.decode(Outcome(engine.outputs(features), features, examples, engine.tokenizer))
 
-    return followed(_by_chunks(good_rows(rows, account.problems), predict), progress, "predict", None, "rows")
+    return followed(_by_chunks(good_rows(rows, account.problems), predict, engine.chunk), progress, "predict", None, "rows")
 
 
 def embedded(
@@ -86,7 +86,7 @@ def embedded(
         features: list[Features] = [{"input_ids": one.input_ids, "token_type_ids": one.token_type_ids} for one in encodings]
         return engine.pooled(features, pooling, normalise=normalise)
 
-    return followed(_by_chunks(good_rows(rows, account.problems), embed), progress, "embed", None, "rows")
+    return followed(_by_chunks(good_rows(rows, account.problems), embed, engine.chunk), progress, "embed", None, "rows")
 
 
 def good_rows(rows: Iterable[Example | Problem], problems: list[Problem]) -> Iterator[Example]:
@@ -163,7 +163,9 @@ def refuse_bad_lines(problems: list[Problem], count: int) -> None:
         )
 
 
-def _by_chunks(examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]]) -> Iterator[tuple[Example, Result]]:
+def _by_chunks(
+    examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]], size: int
+) -> Iterator[tuple[Example, Result]]:
     """Examples with their results, computed for as many of them at once as are sorted together."""
-    while chunk := list(islice(examples, CHUNK)):
+    while chunk := list(islice(examples, size)):
         yield from zip(chunk, compute(chunk), strict=True)

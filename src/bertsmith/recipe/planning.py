@@ -192,6 +192,8 @@ def _note_misfits(stage: Stage, prepared: Prepared, family: Family, place: Place
     longest = getattr(objective, "max_length", 0)
     if longest > family.max_length:
         here.at("max_length").wrong(f"got {longest}; the model has {family.max_length} positions")
+    for name, message in objective.misfits(family) if isinstance(objective, Task) else ():
+        here.at(name).wrong(message)
     for message, where in _unbuildable(stage, objective, family, here, place.at("tuning")):
         where.wrong(message)
     metric = stage.train.keep.partition(":")[2]
@@ -216,7 +218,7 @@ def _unbuildable(stage: Stage, objective: Objective, family: Family, here: Place
 
 def _metric_names(prepared: Prepared) -> tuple[str, ...]:
     """The metrics of an objective or a task, found by scoring a few rows; none where that cannot be done."""
-    if not isinstance(prepared.objective, Task):
+    if not isinstance(prepared.objective, Task) or prepared.objective.validated_by_loss:
         return OBJECTIVE_METRICS
     rows = prepared.rows.get("valid")
     if rows is None or not isinstance(prepared.objective, SentenceTask):

@@ -99,7 +99,9 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
         rows = _noted(place.at(split), lambda data=data, split=split: _encoded(data, fitted, start, split, progress))
         if rows is not None:
             made.rows[split] = rows
-            made.account[split]["truncated"] = _truncated_share(rows)
+            made.account[split]["truncated"] = _truncated_share(rows, "truncated")
+            if "target_truncated" in rows.fields:
+                made.account[split]["targets_truncated"] = _truncated_share(rows, "target_truncated")
     if made.rows.keys() != known.keys():
         return None
     made.notes.extend(_truncation_notes(made))
@@ -318,8 +320,8 @@ def _texts_of(row: Example) -> tuple[str, str]:
     return str(row.get("text")).strip(), str(row.get("text_pair", "")).strip()
 
 
-def _truncated_share(rows: FeatureStore) -> float:
-    cut = rows.fields.get("truncated")
+def _truncated_share(rows: FeatureStore, field: str) -> float:
+    cut = rows.fields.get(field)
     return 0.0 if cut is None else round(float((cut.values > 0).mean()), 4)
 
 
@@ -328,3 +330,6 @@ def _truncation_notes(made: Prepared) -> Iterator[str]:
         if account["truncated"] >= NOTED_SHARE:
             longest = getattr(made.objective, "max_length", 0)
             yield f"{split}: {account['truncated']:.0%} of the texts are longer than max_length = {longest} and lose their end"
+        if account.get("targets_truncated", 0) >= NOTED_SHARE:
+            longest = getattr(made.objective, "max_new_tokens", 0)
+            yield f"{split}: {account['targets_truncated']:.0%} of the targets are longer than max_new_tokens = {longest} and lose their end"

@@ -24,7 +24,7 @@ from bertsmith.core.registry import Registry, nearest
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.data.dataset import Dataset
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
-from bertsmith.models.family import Model
+from bertsmith.models.family import Family, Model
 from bertsmith.objectives.base import HeadRequest, Objective, padded_inputs
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.text.tokenizer import Encoding, Tokenizer
@@ -80,6 +80,28 @@ class Task(Objective):
             ('text', 'text_pair')
         """
         return tuple(column for column in cls.columns if column not in cls.label_columns)
+
+    @property
+    def validated_by_loss(self) -> bool:
+        """Whether the loss is measured during training in the place of the metrics, because these take long."""
+        return False
+
+    def misfits(self, family: Family) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        """Options that ask for more than a model can do, with what is wrong with them; its `max_length` is looked at anyway."""
+        yield from ()
+
+    def within(self, family: Family) -> Task:
+        """The same task with nothing longer than a model has positions for."""
+        return replace(self, max_length=min(self.max_length, family.max_length))
+
+    @classmethod
+    def as_published(cls, model: Model) -> dict[str, Any]:  # noqa: ARG003
+        """Options that a model from elsewhere, which knows no task of ours, was published with."""
+        return {}
+
+    def generation_config(self, tokenizer: Tokenizer) -> dict[str, Any]:  # noqa: ARG002
+        """How a model that was trained for it writes, by the keys of `generation_config.json`; None takes a key away."""
+        return {}
 
     def settled(self, data: Dataset, *, training: bool = False) -> Dataset:  # noqa: ARG002
         """The data as the task can use it: what was left out or mended for it is in the data set's account. By default all of it, as it is.

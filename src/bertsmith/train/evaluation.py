@@ -1,4 +1,4 @@
-"""How good a model is on some data: the task's own metrics, or the loss of a pre-training objective."""
+"""How good a model is on some data: the task's own metrics, or the loss."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Evaluation:
 
     Attributes:
         metrics: By name; includes `loss`, in nats.
-        outcome: What was said of every example; None for a pre-training objective.
+        outcome: What was said of every example; None where the loss was measured.
     """
 
     metrics: dict[str, float]
@@ -47,6 +47,7 @@ def evaluate(
     precision: str = "float32",
     seed: int = 0,
     progress: Progress | None = None,
+    by_loss: bool = False,
 ) -> Evaluation:
     """Score a model on data it was not trained on.
 
@@ -59,6 +60,7 @@ def evaluate(
         precision: "float32" or "bfloat16".
         seed: For what the objective draws at random.
         progress: Who wants to know.
+        by_loss: Measure a task by its loss alone, as a pre-training objective.
     """
     was_training = model.training
     model.eval()
@@ -66,7 +68,9 @@ def evaluate(
         with torch.inference_mode(), autocast(precision, model.device):
             batches = _batches(objective, rows, tokenizer, seed)
             seen = followed(batches, progress or Silence(), "evaluate", None, "batches")
-            return _task(model, objective, rows, examples, tokenizer, seen) if isinstance(objective, Task) else _objective(model, objective, seen)
+            if isinstance(objective, Task) and not by_loss:
+                return _task(model, objective, rows, examples, tokenizer, seen)
+            return _objective(model, objective, seen)
     finally:
         model.train(was_training)
 

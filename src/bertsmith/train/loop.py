@@ -141,6 +141,11 @@ class Training:
         self.factor = schedule(self.options, self.steps)
         self.last_save = time.monotonic()
 
+    @property
+    def by_loss(self) -> bool:
+        """Whether the loss is what is measured on the validation data."""
+        return not isinstance(self.objective, Task) or self.objective.validated_by_loss
+
     def run(self, *, resume: bool = False) -> TrainResult:
         """Take all steps.
 
@@ -261,6 +266,7 @@ class Training:
             precision=self.precision,
             seed=self.seed,
             progress=self.progress,
+            by_loss=self.by_loss,
         ).metrics
         self.state.seconds += time.monotonic() - started
         self._record({"step": step.number, "epoch": step.epoch, "valid": metrics})
@@ -280,7 +286,8 @@ class Training:
             self.state.metrics = metrics
 
     def _metric(self, metrics: dict[str, float]) -> str:
-        name = self.options.keep.partition(":")[2] or (self.objective.best_metric if isinstance(self.objective, Task) else "loss")
+        best = self.objective.best_metric if isinstance(self.objective, Task) and not self.by_loss else "loss"
+        name = self.options.keep.partition(":")[2] or best
         if name not in metrics:
             raise RecipeError(f"weights are to be kept by the metric {name!r}, which is not measured; measured: {', '.join(metrics)}")
         return name
