@@ -46,7 +46,7 @@ OF_BEAMS = ("length_penalty", "early_stopping")
 """Those that mean nothing to a single beam."""
 
 Unit = Literal["auto", "english", "character", "word"]
-Ids = Int32[np.ndarray, " length"]
+Ids = Int32[np.ndarray, " _"]
 
 
 @tasks.register("text_to_text")
