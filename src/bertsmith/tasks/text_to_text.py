@@ -6,6 +6,7 @@ import math
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from itertools import islice
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +16,7 @@ from jaxtyping import Int, Int32
 from torch import Tensor
 from torch.nn import functional as F
 
-from bertsmith.core.errors import DataError, RecipeError
+from bertsmith.core.errors import DataError, MissingExtraError, RecipeError
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.data.readers import wrong_text
@@ -176,7 +177,13 @@ class TextToText(Task):
         return replace(data, examples=kept, dropped_rows=(*data.dropped_rows, *dropped), mended_rows=(*data.mended_rows, *mended))
 
     def fitted(self, examples: Sequence[Example]) -> TextToText:  # noqa: ARG002
-        """The task as it is: the data tells it nothing."""
+        """The task as it is: the data tells it nothing.
+
+        Raises:
+            MissingExtraError: BLEU is to be measured and sacrebleu is not there; better to know it before training.
+        """
+        if self.measure != "rouge" and find_spec("sacrebleu") is None:
+            raise MissingExtraError(f"measure = {self.measure!r}", "metrics")
         return self
 
     def label_names(self, examples: Sequence[Example]) -> set[str]:  # noqa: ARG002
