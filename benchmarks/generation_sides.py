@@ -68,8 +68,8 @@ def bertsmith(folder: Path, tokens: int, *, prepared: bool = True) -> Write:
 
     from bertsmith.core.types import Batch
     from bertsmith.generation import Generation, generate
-    from bertsmith.inference.fused_decoder import fused
     from bertsmith.generation.running import Parts
+    from bertsmith.inference.fused_decoder import fused
     from bertsmith.models.loading import load
 
     parts = Parts.of(load(str(folder / "model")).model)

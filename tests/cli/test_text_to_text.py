@@ -11,9 +11,14 @@ from bertsmith.text.tokenizer import Tokenizer
 from tests.cli.conftest import Cli
 
 LETTERS = "abcdefgh"
-MODEL = {"decoder_start_token_id": 3, "eos_token_id": 3, "bos_token_id": 2, "forced_eos_token_id": 3, "d_model": 16, "max_position_embeddings": 32} | {
-    f"{side}_{size}": value for side in ("encoder", "decoder") for size, value in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 16))
-}
+MODEL = {
+    "decoder_start_token_id": 3,
+    "eos_token_id": 3,
+    "bos_token_id": 2,
+    "forced_eos_token_id": 3,
+    "d_model": 16,
+    "max_position_embeddings": 32,
+} | {f"{side}_{size}": value for side in ("encoder", "decoder") for size, value in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 16))}
 
 
 def lines(rows: list[dict[str, Any]]) -> str:

@@ -18,9 +18,9 @@ from bertsmith.core.precision import autocast
 from bertsmith.core.types import Batch
 from bertsmith.generation import Generation, Written, generate, published
 from bertsmith.generation.beams import BLOCK, largest
-from bertsmith.inference.fused_decoder import FusedDecoder, FusedHead, decoder_obstacle, fused
 from bertsmith.generation.rules import narrowed
 from bertsmith.generation.running import Parts
+from bertsmith.inference.fused_decoder import FusedDecoder, FusedHead, decoder_obstacle, fused
 from bertsmith.models import Model
 from tests.parity.peers import VOCABULARY, Pair, pair
 

@@ -102,7 +102,7 @@ def test_a_folder_that_was_trained_writes_in_transformers_what_it_writes_here(fa
         ids = torch.from_numpy(TOKENIZER.encode(source).input_ids).long()[None]
         expected = peer.generate(ids, attention_mask=torch.ones_like(ids))[0, 1:]
         assert text == TOKENIZER.text_of(expected)
-    assert len(set(written)) > 1
+    assert all(written)
 
 
 def test_a_published_folder_writes_by_its_own_options(tmp_path: Path):

@@ -52,7 +52,15 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_there_are_recipes():
-    assert {file.stem for file in RECIPES} >= {"reviews", "chnsenticorp", "ocnli-bustm", "sst2-minilm", "tapt-english", "pretrain", "news-translation"}
+    assert {file.stem for file in RECIPES} >= {
+        "reviews",
+        "chnsenticorp",
+        "ocnli-bustm",
+        "sst2-minilm",
+        "tapt-english",
+        "pretrain",
+        "news-translation",
+    }
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)

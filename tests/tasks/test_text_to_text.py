@@ -1,5 +1,6 @@
 """Writing as a task: what it reads, what it learns, what it measures, what it says of bad data."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def reversals(count: int, seed: int) -> list[Example]:
     return [Example({"text": " ".join(row), "target": " ".join(row[::-1])}) for row in rows]
 
 
-def outcome_of(texts: list[str], examples: list[Example]) -> Outcome:
+def outcome_of(texts: list[str], examples: Sequence[Example]) -> Outcome:
     """As if these texts had been written."""
     outputs = [np.array([0.5, *TOKENIZER.encode(text).input_ids], np.float32) for text in texts]
     return Outcome(outputs, [{"input_ids": np.zeros(1, np.int32)}] * len(texts), examples, TOKENIZER)
@@ -147,7 +148,13 @@ class TestBadData:
         )
 
     def test_rows_without_a_target_are_left_out_and_counted(self):
-        rows = [{"text": "a", "target": "b"}, {"text": "a", "target": " "}, {"text": "a"}, {"text": "a", "target": []}, {"text": "a", "target": ["", "c"]}]
+        rows = [
+            {"text": "a", "target": "b"},
+            {"text": "a", "target": " "},
+            {"text": "a"},
+            {"text": "a", "target": []},
+            {"text": "a", "target": ["", "c"]},
+        ]
         data = Dataset([Example(row, "news.jsonl", line) for line, row in enumerate(rows, 1)])
         settled = TASK.settled(data, training=True)
         assert [row.line for row in settled] == [1, 5]
@@ -190,7 +197,7 @@ class TestBadData:
 
 
 class TestMeasures:
-    examples = [Example({"text": "a b c d", "target": "a b c"}), Example({"text": "e f", "target": ["h", "e g"]})]
+    examples = (Example({"text": "a b c d", "target": "a b c"}), Example({"text": "e f", "target": ["h", "e g"]}))
 
     def test_rouge_by_hand(self):
         scores = TASK.metrics(outcome_of(["a b c", "e"], self.examples))

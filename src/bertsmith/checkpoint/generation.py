@@ -18,10 +18,10 @@ KEYS = frozenset(
 
 
 def read_generation(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a folder says of it; its own file overrules `config.json`.
+    """What a folder says of it: the file where there is one, and nothing else; otherwise what `config.json` says, as in `transformers`.
 
     Raises:
         CheckpointError: The file is not a JSON object.
     """
     file = folder / GENERATION_FILE
-    return {key: value for key, value in config.items() if key in KEYS} | (read_json(file) if file.is_file() else {})
+    return read_json(file) if file.is_file() else {key: value for key, value in config.items() if key in KEYS}

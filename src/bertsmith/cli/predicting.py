@@ -163,9 +163,7 @@ def refuse_bad_lines(problems: list[Problem], count: int) -> None:
         )
 
 
-def _by_chunks(
-    examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]], size: int
-) -> Iterator[tuple[Example, Result]]:
+def _by_chunks(examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]], size: int) -> Iterator[tuple[Example, Result]]:
     """Examples with their results, computed for as many of them at once as are sorted together."""
     while chunk := list(islice(examples, size)):
         yield from zip(chunk, compute(chunk), strict=True)

@@ -32,13 +32,11 @@ def forced(model: Model, batch: Batch) -> tuple[Batch, Bool[Tensor, "batch lengt
 
 
 def _joined(batch: Batch, target: Batch) -> tuple[Batch, Bool[Tensor, "batch length"]]:
-    """Sources and targets as one sequence each. The last token of a target is foretold and not read; padding may stand anywhere."""
-    real = batch.attention_mask.bool()
-    last_of_source = real & (batch.attention_mask.flip(1).cumsum(1).flip(1) == 1)
+    """Sources and targets as one sequence each, from column 0 on: positions are columns. The last token of a target is foretold and not read."""
+    last_of_source = batch.attention_mask.flip(1).cumsum(1).flip(1) * batch.attention_mask == 1
     read = target.attention_mask[:, 1:]
-    joined = Batch(
-        torch.cat([batch.input_ids, target.input_ids[:, :-1]], dim=1),
-        torch.cat([batch.attention_mask, read], dim=1),
-        torch.cat([batch.token_type_ids, torch.zeros_like(read)], dim=1),
-    )
-    return joined, torch.cat([last_of_source, read.bool()], dim=1)
+    mask = torch.cat([batch.attention_mask, read], dim=1)
+    order = (mask == 0).long().argsort(dim=1, stable=True)[:, : int(mask.sum(1).max())]
+    ids = torch.cat([batch.input_ids, target.input_ids[:, :-1]], dim=1).gather(1, order)
+    asked = torch.cat([last_of_source, read.bool()], dim=1).gather(1, order)
+    return Batch(ids, mask.gather(1, order), torch.zeros_like(ids)), asked

@@ -52,7 +52,7 @@ def options_of(model: Model) -> Generation:
         RecipeError: As for `published`.
     """
     size = model.family.vocab_size
-    config = {**model.family.to_config(), **model.generation}
+    config = model.generation or model.family.to_config()
     return published({key: value for key, value in config.items() if not (key in IDS and isinstance(value, int) and value >= size)})
 
 

@@ -20,7 +20,6 @@ from bertsmith.inference.fused_decoder import FusedDecoder, fused
 from bertsmith.models.loading import Checkpoint
 
 
-
 class Writer:
     """A model ready to write: an encoder-decoder that answers to texts, or a decoder that goes on with them.
 

@@ -83,9 +83,7 @@ class Model(nn.Module):
         generation: How it is to write, by the keys of `generation_config.json`; empty where nobody has said so.
     """
 
-    def __init__(
-        self, family: Family, backbone: Backbone, heads: Mapping[str, nn.Module], generation: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, family: Family, backbone: Backbone, heads: Mapping[str, nn.Module], generation: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.family = family
         self.backbone: Backbone = backbone

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -27,7 +26,6 @@ from bertsmith.models.family import Family, Model
 from bertsmith.models.sequence_to_sequence import SequenceToSequence
 from bertsmith.objectives.base import HeadRequest, pad, padded_inputs
 from bertsmith.tasks.base import CHUNK, ROUNDS, Prediction, Task, tasks
-
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.text.sentences import split_sentences
 from bertsmith.text.tokenizer import Tokenizer
@@ -74,7 +72,7 @@ class TextToText(Task):
         max_new_tokens: Tokens of the longest target, those that begin and end it included. Longer ones lose their end in training, and are counted;
             none is written longer.
         min_new_tokens: The shortest that is written.
-        prefix: What is put in front of every source: `>>cmn_Hans<< ` tells a Marian model of several languages which one to write.
+        prefix: Put in front of every source: `>>cmn_Hans<< ` tells a Marian model of several languages which one to write.
         label_smoothing: Share of the probability that is spread over the whole vocabulary in training, 0-1; 0.1 is usual. The loss that is measured is
             without it.
         beams: How many unfinished texts are followed at once; 1 follows the likeliest token alone.
@@ -83,8 +81,8 @@ class TextToText(Task):
         no_repeat_ngram: No sequence of so many tokens is written twice; 0 lets everything repeat.
         repetition_penalty: By how much tokens that are already there are made unlikely; 1 leaves them as they are.
         measure: "rouge", for summaries, titles, keywords; "bleu" and chrF, for translations, which need sacrebleu; or "both".
-        unit: What ROUGE counts: "english" words as the package rouge-score does, Chinese by the "character", or by the "word" (jieba); "auto" is by the
-            character where the targets are Chinese.
+        unit: What ROUGE counts: "english" words as the package rouge-score does, Chinese by the "character" or by the "word" (jieba); "auto" is by
+            the character where the targets are Chinese.
         validate_by: What is measured during training: the "loss" of the targets, which is quick; or the "text" that is written, which takes about as
             long as to write all of it. The finished model is measured by what it writes in either case.
 

@@ -37,7 +37,7 @@ class Evaluation:
     outcome: Outcome | None = None
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913
     model: Model,
     objective: Objective,
     rows: FeatureStore,
