@@ -90,15 +90,7 @@ class Albert(Bert):
 
     def embeddings(self) -> Embeddings:
         """The three embeddings, widened."""
-        return Embeddings(
-            vocabulary=self.vocab_size,
-            hidden=self.embedding_size,
-            max_positions=self.max_position_embeddings,
-            segments=self.type_vocab_size,
-            epsilon=self.layer_norm_eps,
-            dropout=self.hidden_dropout_prob,
-            widened_to=self.hidden_size,
-        )
+        return self.embeddings_of(self.embedding_size, self.hidden_size)
 
 
 def _vocabulary(family: Albert, encoder: Encoder, _: int) -> nn.Module:

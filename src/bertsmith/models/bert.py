@@ -89,9 +89,14 @@ class Bert(Family):
 
     def embeddings(self) -> Embeddings:
         """The three embeddings."""
+        return self.embeddings_of(self.hidden_size)
+
+    def embeddings_of(self, width: int, widened_to: int | None = None) -> Embeddings:
+        """The three embeddings of a width, and the width that a linear layer brings them to, if one does."""
         return Embeddings(
             vocabulary=self.vocab_size,
-            hidden=self.hidden_size,
+            hidden=width,
+            widened_to=widened_to,
             max_positions=self.max_position_embeddings,
             segments=self.type_vocab_size,
             epsilon=self.layer_norm_eps,

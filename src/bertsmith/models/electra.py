@@ -43,15 +43,7 @@ class Electra(Bert):
 
     def embeddings(self) -> Embeddings:
         """The three embeddings, widened where they are narrower than the blocks."""
-        return Embeddings(
-            vocabulary=self.vocab_size,
-            hidden=self.embedding_size,
-            max_positions=self.max_position_embeddings,
-            segments=self.type_vocab_size,
-            epsilon=self.layer_norm_eps,
-            dropout=self.hidden_dropout_prob,
-            widened_to=None if self.embedding_size == self.hidden_size else self.hidden_size,
-        )
+        return self.embeddings_of(self.embedding_size, None if self.embedding_size == self.hidden_size else self.hidden_size)
 
 
 def _vocabulary(family: Electra, encoder: Encoder, _: int) -> nn.Module:

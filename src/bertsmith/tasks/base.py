@@ -161,7 +161,7 @@ class Task(Objective):
         """How well every single example was done, the higher the better; what paired tests compare. 1 and 0 where it can only be right or wrong."""
         raise NotImplementedError(f"{type(self).__name__} has no score for a single example")
 
-    def baseline(self, outcome: Outcome) -> dict[str, float]:
+    def baseline(self, outcome: Outcome) -> dict[str, float]:  # noqa: ARG002
         """The metrics of an answer that takes no reading (the commonest label); empty where there is no such answer."""
         return {}
 
