@@ -103,7 +103,7 @@ def test_what_a_published_model_says_without_training(cli: Cli, world: Path):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([{"text": "a", "target": ""}, {"text": "b"}], "the task 'text_to_text' can use none of its 2 rows"),
+        ([{"text": "a", "target": ""}, {"text": "b", "target": None}], "the task 'text_to_text' can use none of its 2 rows"),
         ([{"text": "a", "target": "b"}, {"text": "c", "target": {"b": 1}}], "train.jsonl:2: target is"),
         ([{"text": "a", "target": "b"}, {"text": "", "target": "b"}], "train.jsonl:2: text is empty"),
         ([{"text": "a", "summary_of_it": "b"}], "no column is known to be target"),
