@@ -14,7 +14,8 @@ from bertsmith.core.types import Batch, Example
 from bertsmith.models import families
 from bertsmith.models.family import Family
 from bertsmith.objectives import objectives
-from bertsmith.tasks import tasks
+from bertsmith.tasks import Task, tasks
+from bertsmith.tasks.text_to_text import TextToText
 from bertsmith.testing import Peer, check_family, check_objective, check_task, check_tuning
 from bertsmith.testing.tiny import TEXTS, ragged, randomise, tiny_family, tiny_tokenizer
 from bertsmith.tuning import tunings
@@ -39,6 +40,7 @@ CHOICES = [
 ]
 
 EXAMPLES: dict[str, list[Example]] = {
+    "text_to_text": [Example({"text": text[:20], "target": text[4:12]}, "train.tsv", number) for number, text in enumerate(TEXTS, 1)],
     "extractive_qa": [
         Example({"question": question, "context": context, "answers": _answers(context, answer)}, "train.json", number)
         for number, (question, (context, answer)) in enumerate(QUESTIONS.items(), 1)
@@ -65,6 +67,9 @@ EXAMPLES: dict[str, list[Example]] = {
     ],
 }
 """Labelled data for tasks that need other columns than text, text_pair and label."""
+
+QUICK: dict[str, Task] = {"text_to_text": TextToText(max_new_tokens=10, beams=2)}
+"""Tasks whose defaults take long."""
 
 
 @pytest.fixture(params=list(families))
@@ -111,7 +116,7 @@ def test_objectives(name: str, family: str):
 
 @pytest.mark.parametrize(("name", "family"), with_heads_for(tasks))
 def test_tasks(name: str, family: str):
-    check_task(name, examples=EXAMPLES.get(name), family=family)
+    check_task(QUICK.get(name, name), examples=EXAMPLES.get(name), family=family)
 
 
 @pytest.mark.parametrize("family", [family for family, kind in families.items() if "classification" in kind.heads])

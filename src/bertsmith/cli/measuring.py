@@ -5,7 +5,7 @@ from typing import Any
 from bertsmith.cli.truncation import count_truncated
 from bertsmith.core.progress import Progress, followed
 from bertsmith.data.dataset import Dataset
-from bertsmith.inference.engine import CHUNK, Engine
+from bertsmith.inference.engine import Engine
 from bertsmith.tasks import Outcome, Task
 
 
@@ -23,8 +23,8 @@ def outcome_of(engine: Engine, dataset: Dataset, progress: Progress) -> Outcome:
     task = engine.task
     assert task is not None, "it was opened for use"
     rows = list(followed(task.encode(dataset, engine.tokenizer), progress, "encode", len(dataset), "rows"))
-    begins = range(0, len(rows), CHUNK)
-    parts = followed((engine.outputs(rows[begin : begin + CHUNK]) for begin in begins), progress, "score", len(begins), "chunks")
+    begins = range(0, len(rows), engine.chunk)
+    parts = followed((engine.outputs(rows[begin : begin + engine.chunk]) for begin in begins), progress, "score", len(begins), "chunks")
     return Outcome([output for part in parts for output in part], rows, dataset.examples, engine.tokenizer)
 
 

@@ -15,7 +15,7 @@ from bertsmith.core.types import Example
 from bertsmith.data.dataset import Problem
 from bertsmith.data.readers import stream, wrong_text
 from bertsmith.data.sources import Source
-from bertsmith.inference.engine import CHUNK, Engine
+from bertsmith.inference.engine import Engine
 from bertsmith.tasks import Outcome, Prediction, Task
 
 Result = TypeVar("Result")
@@ -76,7 +76,7 @@ def predicted(engine: Engine, rows: Iterable[Example | Problem], account: Accoun
         account.truncated += count_truncated(features)
         return task.decode(Outcome(engine.outputs(features), features, examples, engine.tokenizer))
 
-    return followed(_by_chunks(good_rows(_judged(task, rows), account.problems), predict), progress, "predict", None, "rows")
+    return followed(_by_chunks(good_rows(_judged(task, rows), account.problems), predict, engine.chunk), progress, "predict", None, "rows")
 
 
 def embedded(
@@ -89,7 +89,7 @@ def embedded(
         account.truncated += count_truncated(features)
         return engine.pooled(features, pooling, normalise=normalise)
 
-    return followed(_by_chunks(good_rows(rows, account.problems), embed), progress, "embed", None, "rows")
+    return followed(_by_chunks(good_rows(rows, account.problems), embed, engine.chunk), progress, "embed", None, "rows")
 
 
 def _judged(task: Task, rows: Iterable[Example | Problem]) -> Iterator[Example | Problem]:
@@ -173,7 +173,7 @@ def refuse_bad_lines(problems: list[Problem], count: int) -> None:
         )
 
 
-def _by_chunks(examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]]) -> Iterator[tuple[Example, Result]]:
+def _by_chunks(examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]], size: int) -> Iterator[tuple[Example, Result]]:
     """Examples with their results, computed for as many of them at once as are sorted together."""
-    for chunk in chunks(examples, CHUNK, characters):
+    for chunk in chunks(examples, size, characters):
         yield from zip(chunk, compute(chunk), strict=True)

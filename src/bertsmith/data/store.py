@@ -35,6 +35,9 @@ from bertsmith.core.types import Features
 MANIFEST = "store.json"
 VERSION = 1
 
+TOKENS = ("input_ids", "target_ids")
+"""Fields of what a model reads."""
+
 CHUNK = 1024
 """Rows that are gathered before they are written."""
 
@@ -130,10 +133,9 @@ class FeatureStore(Sequence[Features]):
 
     @property
     def lengths(self) -> Int[np.ndarray[Any, Any], " rows"]:
-        """Tokens of every row: the lengths of `input_ids`, int32."""
-        if "input_ids" not in self.fields:
-            return np.zeros(self._num_rows, np.int32)
-        return np.diff(self.fields["input_ids"].offsets).astype(np.int32)
+        """Tokens of every row, int32: of `input_ids`, and of `target_ids` where there is a target."""
+        counts = [np.diff(self.fields[name].offsets) for name in TOKENS if name in self.fields]
+        return np.sum(counts, axis=0, dtype=np.int32) if counts else np.zeros(self._num_rows, np.int32)
 
     def __len__(self) -> int:
         return self._num_rows

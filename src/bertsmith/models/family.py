@@ -99,13 +99,15 @@ class Model(nn.Module):
         family: The configuration it was built from.
         backbone: The encoder; or an encoder with a decoder, whose `decoder.remember` and `decoder.step` write a target token by token.
         heads: By name; what each takes is said in `bertsmith.layers.heads`.
+        generation: How it is to write, by the keys of `generation_config.json`; empty where nobody has said so.
     """
 
-    def __init__(self, family: Family, backbone: Backbone, heads: Mapping[str, nn.Module]) -> None:
+    def __init__(self, family: Family, backbone: Backbone, heads: Mapping[str, nn.Module], generation: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.family = family
         self.backbone: Backbone = backbone
         self.heads = nn.ModuleDict(dict(heads))
+        self.generation = dict(generation or {})
 
     def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None) -> Encoded:
         """States of all tokens, give them to a head: of those of the batch; or, where there is a decoder, of those of its target."""

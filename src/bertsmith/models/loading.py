@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from bertsmith.checkpoint.folder import read_json, read_weights, write_json, write_weights, written_whole
+from bertsmith.checkpoint.generation import GENERATION_FILE, read_generation
 from bertsmith.checkpoint.locate import locate
 from bertsmith.checkpoint.vectors import VectorSettings, read_vector_settings, write_vector_settings
 from bertsmith.checkpoint.weights import WeightTable, modern_name, upright, with_base_prefix
@@ -113,6 +114,7 @@ def _opened(name: str, heads: Mapping[str, int] | None, *, by_value: bool) -> tu
     fresh = frozenset(head for head in sizes if _is_drawn(family.head(head), sizes[head], stored_sizes.get(head)))
     labels = _labels(config, max((stored_sizes.get(head, 0) for head in sizes if head not in fresh), default=0), folder)
     model = _filled(family, sizes, fresh, weights, folder)
+    model.generation = read_generation(folder, config) if "lm" in sizes else {}
     tokenizer = Tokenizer.from_folder(folder)
     _check_tokenizer(tokenizer, family, str(folder))
     return Checkpoint(model.eval(), tokenizer, labels, _task(folder), frozenset(stored), fresh, folder, read_vector_settings(folder)), weights
@@ -165,6 +167,8 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     write_json(folder / "config.json", config)
     write_weights(folder, published_weights(checkpoint.model))
     checkpoint.tokenizer.save(folder)
+    if checkpoint.model.generation:
+        write_json(folder / GENERATION_FILE, checkpoint.model.generation)
     if checkpoint.task:
         write_json(folder / TASK_FILE, {"task": dict(checkpoint.task)})
     write_vector_settings(checkpoint.vectors, folder, family.hidden_size)

@@ -230,6 +230,8 @@ def _note_misfits(stage: Stage, prepared: Prepared, family: Family, place: Place
         here.at("max_length").wrong(f"got {longest}; the model has {family.max_length} positions")
     if reason := objective.misfit(family):
         here.wrong(reason)
+    for name, message in objective.beyond(family) if isinstance(objective, Task) else ():
+        here.at(name).wrong(message)
     for message, where in _unbuildable(stage, objective, family, here, place.at("tuning")):
         where.wrong(message)
     metric = stage.train.keep.partition(":")[2]
@@ -254,7 +256,7 @@ def _unbuildable(stage: Stage, objective: Objective, family: Family, here: Place
 
 def _metric_names(prepared: Prepared) -> tuple[str, ...]:
     """The metrics of an objective or a task, found by scoring a few rows; none where that cannot be done."""
-    if not isinstance(prepared.objective, Task):
+    if not isinstance(prepared.objective, Task) or prepared.objective.validated_by_loss:
         return OBJECTIVE_METRICS
     rows = prepared.rows.get("valid")
     if rows is None or not isinstance(prepared.objective, SentenceTask):

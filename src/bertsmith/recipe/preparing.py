@@ -120,7 +120,9 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
         rows = _noted(place.at(split), lambda data=data, split=split: _encoded(data, fitted, start, split, progress))
         if rows is not None:
             made.rows[split] = rows
-            made.account[split]["truncated"] = _truncated_share(rows)
+            made.account[split]["truncated"] = _truncated_share(rows, "truncated")
+            if "target_truncated" in rows.fields:
+                made.account[split]["targets_truncated"] = _truncated_share(rows, "target_truncated")
             made.notes.extend(f"{split}: {remark}" for remark in fitted.remarks(rows))
     if made.rows.keys() != known.keys():
         return None
@@ -347,8 +349,8 @@ def _texts_of(row: Example, columns: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(row.get(column, "")).strip() for column in columns)
 
 
-def _truncated_share(rows: FeatureStore) -> float:
-    cut = rows.fields.get("truncated")
+def _truncated_share(rows: FeatureStore, field: str) -> float:
+    cut = rows.fields.get(field)
     return 0.0 if cut is None else round(float((cut.values > 0).mean()), 4)
 
 
@@ -357,3 +359,6 @@ def _truncation_notes(made: Prepared) -> Iterator[str]:
         if account["truncated"] >= NOTED_SHARE:
             assert isinstance(made.objective, Task), "raw text is never truncated"
             yield f"{split}: {account['truncated']:.0%} of the texts are longer than {made.objective.limit} and lose their end"
+        if account.get("targets_truncated", 0) >= NOTED_SHARE:
+            longest = getattr(made.objective, "max_new_tokens", 0)
+            yield f"{split}: {account['targets_truncated']:.0%} of the targets are longer than max_new_tokens = {longest} and lose their end"

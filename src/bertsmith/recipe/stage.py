@@ -263,6 +263,8 @@ def labelled(checkpoint: Checkpoint, objective: Objective) -> Checkpoint:
     """The checkpoint that is saved: with the task that it has learned."""
     if not isinstance(objective, Task):
         return Checkpoint(checkpoint.model, checkpoint.tokenizer)
+    told = {**checkpoint.model.generation, **objective.generation_config(checkpoint.tokenizer)}
+    checkpoint.model.generation = {key: value for key, value in told.items() if value is not None}
     return Checkpoint(
         checkpoint.model,
         checkpoint.tokenizer,

@@ -25,7 +25,7 @@ from bertsmith.core.registry import Registry, nearest
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.data.dataset import Dataset
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
-from bertsmith.models.family import Model
+from bertsmith.models.family import Family, Model
 from bertsmith.objectives.base import HeadRequest, Objective, padded_inputs
 from bertsmith.tasks.marked import Marked
 from bertsmith.tasks.outcome import Outcome
@@ -102,6 +102,26 @@ class Task(Objective):
     def vectors(self) -> VectorSettings | None:
         """How a text becomes a vector, where that is what it trains; written into the model's folder."""
         return None
+    def validated_by_loss(self) -> bool:
+        """Whether the loss is measured during training in the place of the metrics, because these take long."""
+        return False
+
+    def beyond(self, family: Family) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        """Options that ask for more than a model can do, with what is wrong with them; its `max_length` is looked at anyway."""
+        yield from ()
+
+    def within(self, family: Family) -> Task:
+        """The same task with nothing longer than a model has positions for."""
+        return replace(self, max_length=min(self.max_length, family.max_length))
+
+    @classmethod
+    def as_published(cls, model: Model) -> dict[str, Any]:  # noqa: ARG003
+        """Options that a model from elsewhere, which knows no task of ours, was published with."""
+        return {}
+
+    def generation_config(self, tokenizer: Tokenizer) -> dict[str, Any]:  # noqa: ARG002
+        """How a model that was trained for it writes, by the keys of `generation_config.json`; None takes a key away."""
+        return {}
 
     def settled(self, data: Dataset, *, training: bool = False) -> Dataset:  # noqa: ARG002
         """The data as the task can use it: what was left out or mended for it is in the data set's account. By default all of it, as it is.

@@ -41,6 +41,11 @@ class Mixture(Objective):
     """The mean of what its tasks are judged by."""
     columns: ClassVar = ()
 
+    @property
+    def rows_are_independent(self) -> bool:
+        """Where those of all parts are."""
+        return all(part.rows_are_independent for part in self.parts.values())
+
     def heads(self) -> Mapping[str, HeadRequest]:
         """All heads of all parts, as `PART:HEAD`."""
         return {f"{name}{OF_PART}{head}": request for name, part in self.parts.items() for head, request in part.heads().items()}
@@ -54,10 +59,10 @@ class Mixture(Objective):
         """Not here: the data of every part is encoded by the part."""
         raise NotImplementedError("the parts of a mixture encode their data themselves")
 
-    def main_metric(self, name: str) -> str:
-        """What a part is judged by."""
+    def judged_by(self, name: str, metrics: Mapping[str, float]) -> str:
+        """Which of its metrics a part is judged by: its task's own where that was measured, else the loss."""
         part = self.parts[name]
-        return part.best_metric if isinstance(part, Task) else "loss"
+        return part.best_metric if isinstance(part, Task) and part.best_metric in metrics else "loss"
 
     def collate(self, rows: Sequence[Features], generators: Sequence[np.random.Generator], tokenizer: Tokenizer) -> Batch:
         """A batch of one part; its counts have the part's name in front."""

@@ -6,6 +6,7 @@ from typing import Any
 from bertsmith.checkpoint.folder import read_json
 from bertsmith.core.errors import CheckpointError
 from bertsmith.core.fields import Place, component
+from bertsmith.layers.decoder import EncoderDecoder
 from bertsmith.models.loading import Checkpoint
 from bertsmith.objectives.remedy import without_head
 from bertsmith.tasks import Task, tasks
@@ -59,7 +60,8 @@ def _table(checkpoint: Checkpoint, model: str, name: str | None) -> Mapping[str,
             "Fine-tune it with `bertsmith run RECIPE.toml`, or name a model that was fine-tuned"
         )
     labels = {"labels": checkpoint.labels} if found not in tasks or tasks[found].has_labels else {}
-    return {"name": found, **labels, "max_length": min(checkpoint.model.family.max_length, LONGEST), **_pooling(checkpoint, found)}
+    options = tasks[found].as_published(checkpoint.model) if found in tasks else {}
+    return {"name": found, **labels, "max_length": min(checkpoint.model.family.max_length, LONGEST), **_pooling(checkpoint, found), **options}
 
 
 def _pooling(checkpoint: Checkpoint, name: str) -> Mapping[str, Any]:
@@ -87,6 +89,8 @@ def _guessed(checkpoint: Checkpoint) -> str | None:
     for head, name in TASKS_OF_HEADS.items():
         if head in checkpoint.stored_heads and name in tasks:
             return name
+    if "lm" in checkpoint.stored_heads and isinstance(checkpoint.model.backbone, EncoderDecoder):
+        return "text_to_text"  # a decoder alone can go on with any text, and has learned to answer to none
     if "classification" not in checkpoint.stored_heads:
         return None
     assert checkpoint.folder is not None, "it was loaded from a folder"

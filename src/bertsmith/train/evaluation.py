@@ -1,4 +1,4 @@
-"""How good a model is on some data: the task's own metrics, or the loss of a pre-training objective."""
+"""How good a model is on some data: the task's own metrics, or the loss."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Evaluation:
 
     Attributes:
         metrics: By name; includes `loss`, in nats.
-        outcome: What was said of every example; None for a pre-training objective.
+        outcome: What was said of every example; None where the loss was measured.
     """
 
     metrics: dict[str, float]
     outcome: Outcome | None = None
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913
     model: Model,
     objective: Objective,
     rows: FeatureStore,
@@ -48,6 +48,7 @@ def evaluate(
     precision: str = "float32",
     seed: int = 0,
     progress: Progress | None = None,
+    by_loss: bool = False,
 ) -> Evaluation:
     """Score a model on data it was not trained on.
 
@@ -60,6 +61,7 @@ def evaluate(
         precision: "float32" or "bfloat16".
         seed: For what the objective draws at random.
         progress: Who wants to know.
+        by_loss: Measure a task by its loss alone, as a pre-training objective.
     """
     was_training = model.training
     model.eval()
@@ -67,7 +69,9 @@ def evaluate(
         with torch.inference_mode(), autocast(precision, model.device):
             batches = _batches(objective, rows, tokenizer, seed)
             seen = followed(batches, progress or Silence(), "evaluate", None, "batches")
-            return _task(model, objective, rows, examples, tokenizer, seen) if isinstance(objective, Task) else _objective(model, objective, seen)
+            if isinstance(objective, Task) and not by_loss:
+                return _task(model, objective, rows, examples, tokenizer, seen)
+            return _objective(model, objective, seen)
     finally:
         model.train(was_training)
 
@@ -131,7 +135,7 @@ def joined_metrics(mixture: Mixture, found: Mapping[str, Evaluation]) -> dict[st
         {'a.accuracy': 0.5, 'b.accuracy': 0.75, 'mean': 0.625}
     """
     metrics = {f"{name}.{metric}": value for name, evaluation in found.items() for metric, value in evaluation.metrics.items()}
-    judged = [evaluation.metrics[mixture.main_metric(name)] for name, evaluation in found.items() if isinstance(mixture.parts[name], Task)]
+    judged = [found[name].metrics[metric] for name in found if (metric := mixture.judged_by(name, found[name].metrics)) != "loss"]
     return {**metrics, mixture.best_metric: sum(judged) / len(judged)} if judged else metrics
 
 

@@ -154,6 +154,11 @@ class Training:
         self.factor = schedule(self.options, self.steps)
         self.last_save = time.monotonic()
 
+    @property
+    def by_loss(self) -> bool:
+        """Whether the loss is what is measured on the validation data."""
+        return not isinstance(self.objective, Task | Mixture) or (isinstance(self.objective, Task) and self.objective.validated_by_loss)
+
     def run(self, *, resume: bool = False) -> TrainResult:
         """Take all steps.
 
@@ -285,12 +290,12 @@ class Training:
             self._keep_parts(self.objective, found)
             return joined_metrics(self.objective, found)
         assert self.valid is not None, "there is something to evaluate on"
-        return evaluate(self.model, self.objective, self.valid, self.tokenizer, examples=self.valid_examples, **how).metrics
+        return evaluate(self.model, self.objective, self.valid, self.tokenizer, examples=self.valid_examples, by_loss=self.by_loss, **how).metrics
 
     def _keep_parts(self, mixture: Mixture, found: Mapping[str, Evaluation]) -> None:
         """The weights with which a part was best, for each part: what helps one may come late for another."""
         for name, evaluation in found.items():
-            value = _higher_is_better(mixture.main_metric(name), evaluation.metrics)
+            value = _higher_is_better(mixture.judged_by(name, evaluation.metrics), evaluation.metrics)
             if self.options.keep != "last" and value > self.state.best_values.get(name, -math.inf):
                 self.state.best_values[name] = value
                 self.best[name] = copied_weights(mixture.view(self.model, name))
@@ -309,7 +314,8 @@ class Training:
             self.state.metrics = metrics
 
     def _metric(self, metrics: dict[str, float]) -> str:
-        name = self.options.keep.partition(":")[2] or (self.objective.best_metric if isinstance(self.objective, Task | Mixture) else "loss")
+        best = self.objective.best_metric if isinstance(self.objective, Task | Mixture) and not self.by_loss else "loss"
+        name = self.options.keep.partition(":")[2] or best
         if name not in metrics:
             raise RecipeError(f"weights are to be kept by the metric {name!r}, which is not measured; measured: {', '.join(metrics)}")
         return name
