@@ -107,7 +107,7 @@ def plan(recipe: Recipe, out: Path, *, resume: bool, fetch: bool, progress: Prog
         _note_missing_validation(stage, place.at("train"))
         if job.standing.action == "cached":
             continue
-        prepared = _prepared(job, place.at("data"), progress)
+        prepared = _prepared(job, place, progress)
         jobs[stage.name] = replace(job, prepared=prepared)
         if prepared is not None and job.start is not None:
             _note_misfits(stage, prepared, job.start.family, place)
@@ -170,7 +170,7 @@ def _files(stage: Stage, place: Place) -> dict[str, dict[str, str]] | None:
 def _prepared(job: Job, place: Place, progress: Progress) -> Prepared | None:
     if isinstance(job.stage.objective, Task):
         return prepared_task(job.stage, job.seed, job.start, place, progress)
-    look_at_text(job.stage, place)
+    look_at_text(job.stage, place.at("data"))
     return Prepared(job.stage.objective)
 
 
