@@ -68,8 +68,14 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("options", "wrong"),
         [
-            ({"template": "{text}", "verbalizer": {"a": (), "b": "x"}}, ["template is '{text}': it has no [MASK]", "verbalizer gives no words to 'a'"]),
-            ({"labels": ("a", "c"), "verbalizer": {"a": "x", "b": "y"}}, ["no words for the label 'c'", "words for 'b', which is not one of the labels"]),
+            (
+                {"template": "{text}", "verbalizer": {"a": (), "b": "x"}},
+                ["template is '{text}': it has no [MASK]", "verbalizer gives no words to 'a'"],
+            ),
+            (
+                {"labels": ("a", "c"), "verbalizer": {"a": "x", "b": "y"}},
+                ["no words for the label 'c'", "words for 'b', which is not one of the labels"],
+            ),
             ({"verbalizer": {"a": "x", "b": ("y", "x")}}, ["verbalizer gives the word 'x' to 'a' and to 'b'"]),
             ({"verbalizer": {"a": "x"}}, ["labels has only 'a'; a classifier needs at least two"]),
             ({"max_length": 3}, ["max_length is 3"]),
@@ -81,7 +87,7 @@ class TestOptions:
         assert [part for part in wrong if part not in str(caught.value)] == []
 
     def test_what_the_vocabulary_cannot_do_is_said_before_anything_is_encoded(self):
-        with pytest.raises(RecipeError, match="the task 'prompted' has no labels; give a verbalizer: verbalizer = {"):
+        with pytest.raises(RecipeError, match="the task 'prompted' has no labels; give a verbalizer: verbalizer ="):
             Prompted().check(TOKENIZER)
         with pytest.raises(RecipeError) as caught:
             list(Prompted(verbalizer={"yes": "甲", "no": ("a", "乙")}).encode(iter(()), TOKENIZER))
@@ -130,9 +136,13 @@ class TestEncoding:
     def test_the_texts_of_the_template_are_needed(self):
         task = Prompted(template="{text}[MASK]{text_pair}", verbalizer=LETTERS)
         with pytest.raises(DataError) as caught:
-            list(task.encode(examples({"text": "a", "label": "no"}, {"text_pair": "a", "label": "maybe"}, {"text": "a", "text_pair": "b"}), TOKENIZER))
+            list(
+                task.encode(examples({"text": "a", "label": "no"}, {"text_pair": "a", "label": "maybe"}, {"text": "a", "text_pair": "b"}), TOKENIZER)
+            )
         assert caught.value.problems == ("train.tsv:2: no text_pair", "train.tsv:3: no text", "train.tsv:4: no label")
-        assert [row["input_ids"].tolist() for row in task.encode(examples({"text": "a", "text_pair": "b"}), TOKENIZER, labelled=False)] == [[2, 5, 4, 6, 3]]
+        assert [row["input_ids"].tolist() for row in task.encode(examples({"text": "a", "text_pair": "b"}), TOKENIZER, labelled=False)] == [
+            [2, 5, 4, 6, 3]
+        ]
 
     def test_a_second_text_that_the_template_does_not_take_is_not_read(self):
         [row] = TASK.encode(examples({"text": "a", "text_pair": "b", "label": "no"}), TOKENIZER)
@@ -145,7 +155,11 @@ class TestScores:
         outcome = said(TASK, model, labelled("yes", "no"))
         assert np.exp(outcome.scores[0]).tolist() == pytest.approx([0.4, 0.1, 0.3], rel=1e-5)
         share = 0.2 / (0.2 + 0.3)  # √(0.4 · 0.1) against 0.3
-        assert TASK.decode(outcome)[0] == {"label": "no", "score": pytest.approx(0.6), "scores": {"yes": pytest.approx(share), "no": pytest.approx(0.6)}}
+        assert TASK.decode(outcome)[0] == {
+            "label": "no",
+            "score": pytest.approx(0.6),
+            "scores": {"yes": pytest.approx(share), "no": pytest.approx(0.6)},
+        }
         assert TASK.metrics(outcome)["accuracy"] == 0.5
         assert TASK.correct(outcome).tolist() == [0, 1]
 
@@ -186,7 +200,7 @@ def peers(family: str, words: Sequence[str], folder: Path) -> tuple[Checkpoint, 
 
 def expected(peer: Any, tokenizer: Tokenizer, text: str, word: str, before: str, after: str) -> Tensor:
     """The log probability of a word in its gap, token by token, as one would write it down: `text` + `before` + word + `after`."""
-    ids = [number for number in tokenizer.encode(text + before + word + after).input_ids.tolist()]
+    ids = tokenizer.encode(text + before + word + after).input_ids.tolist()
     rest = tokenizer.encode(text + before.rstrip()).input_ids[:-1].tolist()
     end = len(ids) - len(tokenizer.pieces(after).input_ids) - 1
     hidden = [number if not len(rest) <= place < end else tokenizer.mask_id for place, number in enumerate(ids)]
@@ -222,8 +236,7 @@ def test_one_token_in_a_gap_is_what_the_fill_mask_pipeline_says(family: str, tmp
         assert prediction["scores"] == pytest.approx({letter: said[letter] / total for letter in letters}, abs=1e-4)
 
 
-@pytest.mark.parametrize("family", [family for family, kind in families.items() if "mlm" in kind.heads])
-@pytest.mark.parametrize("scoring", ["joint", "mean"])
+@pytest.mark.parametrize(("family", "scoring"), [("bert", "joint"), ("bert", "mean"), ("roberta", "joint"), ("modernbert", "mean")])
 def test_words_of_several_lengths_conform(family: str, scoring: Any):
     verbalizer = {"0": ("好", "很好"), "1": ("差", "一点也不好"), "2": "一般"}
     rows = [
@@ -249,14 +262,17 @@ class TestFolders:
 
     def test_a_model_without_the_head_is_refused_with_the_way_out(self, tmp_path: Path):
         model = self.made(tmp_path / "model", {})
-        with pytest.raises(CheckpointError, match="holds no trained mlm head, so it cannot fill a hidden token. Continue pre-training first"):
+        with pytest.raises(CheckpointError, match=r"holds no trained mlm head, so it cannot fill a hidden token\. Continue pre-training first"):
             task_of(load(model), model, {"name": "prompted", "verbalizer": {"yes": "a", "no": "b"}})
 
     @pytest.mark.parametrize(
         ("table", "message"),
         [
             ({"name": "prompted"}, "the task 'prompted' has no labels; give a verbalizer"),
-            ({"name": "prompted", "verbalizer": {"yes": "甲", "no": "b"}}, "'甲' of the label 'yes' has something in it that the vocabulary cannot write"),
+            (
+                {"name": "prompted", "verbalizer": {"yes": "甲", "no": "b"}},
+                "'甲' of the label 'yes' has something in it that the vocabulary cannot write",
+            ),
             ({"name": "prompted", "verbalizer": {"yes": 3}}, "it must be a table, each value a string or a list of strings"),
             ({"name": "prompted", "templat": "{text}"}, "task.templat: unknown key (did you mean 'template'?)"),
             ({"name": ["prompted"]}, "it must be a string"),

@@ -158,7 +158,7 @@ def _forget_labels(checkpoint: Checkpoint, heads: Sequence[str], seed: int) -> N
 
 
 def _is_measured_before(prepared: Prepared, checkpoint: Checkpoint) -> bool:
-    """What an objective is worth shows beside what the model could do before it, and so with a task for pre-trained heads. Random ones could do nothing."""
+    """What an objective, or a task for pre-trained heads, is worth shows beside what the model could do before it. A random head could do nothing."""
     zero_shot = all(request.pretrained for request in prepared.objective.heads().values())
     return (zero_shot or not isinstance(prepared.objective, Task)) and "valid" in prepared.rows and not checkpoint.fresh_heads
 

@@ -101,7 +101,7 @@ class Task(Objective):
             raise DataError(f"{len(wrong)} labels cannot be used for the task {self.name!r}", wrong)
         return replace(self, labels=self.labels or _ordered(self.label_names(examples)))
 
-    def check(self, tokenizer: Tokenizer) -> None:  # noqa: ARG002
+    def check(self, tokenizer: Tokenizer) -> None:
         """Whether it can be done in the words of a vocabulary; by default in those of any.
 
         Raises:

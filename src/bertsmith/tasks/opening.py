@@ -1,6 +1,7 @@
 """Which task a model folder does: it is written there, can be told from the head, or is what the user asks of a pre-trained head."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from bertsmith.checkpoint.folder import read_json
@@ -40,6 +41,8 @@ def task_of(checkpoint: Checkpoint, model: str, wanted: Wanted = None) -> Task:
         raise RecipeError("the task that is asked for cannot be used", problems)
     if task is None:
         raise CheckpointError(f"the task of {model} cannot be used", problems)
+    if task.has_labels and not task.labels and checkpoint.labels:
+        task = replace(task, labels=checkpoint.labels)
     lacking = sorted(head for head in task.heads() if head not in checkpoint.stored_heads or head in checkpoint.fresh_heads)
     pretrained = [head for head in lacking if task.heads()[head].pretrained]
     if pretrained:
@@ -53,7 +56,7 @@ def task_of(checkpoint: Checkpoint, model: str, wanted: Wanted = None) -> Task:
 def _table(checkpoint: Checkpoint, model: str, wanted: Wanted) -> Mapping[str, Any]:
     """The task as a recipe would write it."""
     if isinstance(wanted, Mapping):
-        return {**_defaults(checkpoint, wanted.get("name")), **wanted}
+        return {"max_length": _longest(checkpoint), **wanted}
     ours = {key: value for key, value in checkpoint.task.items() if key != "problem_type"}
     if ours and wanted in {None, ours.get("name")}:
         return ours
@@ -61,16 +64,15 @@ def _table(checkpoint: Checkpoint, model: str, wanted: Wanted) -> Mapping[str, A
     if found is None or (found in tasks and tasks[found].has_labels and not checkpoint.labels):
         raise CheckpointError(
             f"{model} was not fine-tuned for a task that is known here ({_trained(checkpoint)}). "
-            "Fine-tune it with `bertsmith run RECIPE.toml`, name a model that was fine-tuned, or give the whole table of a task that needs no training: "
-            "see `bertsmith tasks prompted`"
+            "Fine-tune it with `bertsmith run RECIPE.toml`, name a model that was fine-tuned, or give the whole table of a task that needs no "
+            "training: see `bertsmith tasks prompted`"
         )
-    return {"name": found, **_defaults(checkpoint, found)}
+    labels = {"labels": checkpoint.labels} if found not in tasks or tasks[found].has_labels else {}
+    return {"name": found, **labels, "max_length": _longest(checkpoint)}
 
 
-def _defaults(checkpoint: Checkpoint, name: Any) -> Mapping[str, Any]:
-    """What a model from elsewhere says of a task."""
-    labels = {"labels": checkpoint.labels} if checkpoint.labels and str(name) in tasks and tasks[str(name)].has_labels else {}
-    return {**labels, "max_length": min(checkpoint.model.family.max_length, LONGEST)}
+def _longest(checkpoint: Checkpoint) -> int:
+    return min(checkpoint.model.family.max_length, LONGEST)
 
 
 def _guessed(checkpoint: Checkpoint) -> str | None:

@@ -28,14 +28,14 @@ EXAMPLE = 'verbalizer = { positive = ["good", "great"], negative = "bad" }'
 @tasks.register("prompted")
 @dataclass(frozen=True, kw_only=True)
 class Prompted(SingleSentence):
-    """One text (or a pair), one label, by way of a sentence with a gap: the label whose words the model expects there most.
+    """One text (or a pair), one label, by way of a sentence with a gap: the label whose words a masked language model expects there.
 
-    The head is the one that was pre-trained, so it can do something without any training, and with a few dozen labels often more than a new one. There
-    is nothing new to be learned: `labels` get their meaning from their words.
+    The head is the one that was pre-trained, so it can do something without any training, and with a few dozen labels often more than a new
+    one: labels get their meaning from their words.
 
-    A word of k tokens is scored in a gap of k [MASK]s by `log p(first token) + … + log p(last token)`, all of them from one reading of the text; words of
-    as many tokens share that reading. A label's score is the mean over its words, and labels are compared by the softmax of their scores, in training
-    too. For words of one token that is what PET and LM-BFF compute.
+    A word of k tokens is scored in a gap of k [MASK]s by `log p(first token) + … + log p(last token)`, all of them from one reading of the text; words
+    of as many tokens share that reading. A label's score is the mean over its words, and labels are compared by the softmax of their scores, in
+    training too. For words of one token that is what PET and LM-BFF compute.
 
     Needs:
         `text`, `label`; and `text_pair` where the template has it. A model with a trained head for hidden tokens (`mlm`).
@@ -44,15 +44,15 @@ class Prompted(SingleSentence):
         You have no labels, or some dozens. From some hundreds on, `single` and `pair` are as good and need no template.
 
     Reference:
-        Schick & Schütze 2021, "Exploiting Cloze Questions" (PET), and "It's Not Just Size That Matters", section 3.1, for words of several tokens; Gao et
-        al. 2021, "Making Pre-trained Language Models Better Few-shot Learners" (LM-BFF). We differ from PET in words of several tokens: it fills the gap
-        token by token when it predicts and at once, in a gap as wide as the longest word, when it trains; here both are done at once, in a gap that fits.
-        The template that stands in for a missing one is the null prompt of Logan et al. 2022.
+        Schick & Schütze 2021, "Exploiting Cloze Questions" (PET), and "It's Not Just Size That Matters", for words of several tokens; Gao et al.
+        2021, "Making Pre-trained Language Models Better Few-shot Learners" (LM-BFF). We differ from PET in words of several tokens: it fills the
+        gap token by token when it predicts and at once, in a gap as wide as the longest word, when it trains; here both are done at once, in a gap
+        that fits. The template that stands in for a missing one is the null prompt of Logan et al. 2022.
 
     Args:
-        template: The sentence, with `{text}`, `{text_pair}` and one `[MASK]`. A space before `[MASK]` belongs to the label word, as RoBERTa's vocabulary
-            has it: `It was [MASK].` asks for " great", `([MASK])` for "great". Texts that are too long are cut, the template never is.
-        verbalizer: Labels with their words: a word or a list of them. Where there is none, labels are their own words.
+        template: The sentence, with `{text}`, `{text_pair}` and one `[MASK]`. A space before `[MASK]` belongs to the label word, as RoBERTa's
+            vocabulary has it: `It was [MASK].` asks for " great", `([MASK])` for "great". Texts that are too long are cut, the template never is.
+        verbalizer: Labels with their words, a word or a list of them. Without it, labels are their own words.
         scoring: "joint", as above; or "mean", which divides by the number of tokens, so that long words are not at a disadvantage.
         untrained_head: Train even where the model comes without a head for hidden tokens. It begins with random weights and has to be learned from the
             labels, which a few dozen are not enough for.

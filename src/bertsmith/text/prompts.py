@@ -5,8 +5,8 @@
     {text} 这句话的情感是[MASK]的。       味道不错          ──fill──▶   味道不错 这句话的情感是[MASK]的。
     positive = 好, 不错 · negative = 差   ──spell──▶   the tokens that each word would be in that gap
 
-A word of several tokens needs a gap of as many, so a text is filled once for every length that words have. Everything is tokenised as one text, the way
-a person would give it to a fill-mask model; what is cut off a long text is found by its place, so that nothing is ever cut off the template.
+A word of several tokens needs a gap of as many, so a text is filled once for every length that words have. Everything is tokenised as one text, as a
+person would give it to a fill-mask model; what is cut off a long text is found by its place, so that nothing is ever cut off the template.
 """
 
 from __future__ import annotations
@@ -158,8 +158,8 @@ def spelled(words: tuple[tuple[str, tuple[str, ...]], ...], before: str, tokeniz
 
     Args:
         words: Labels with their words.
-        before: What each is spelled behind: `Template.before_mask`. After a space, a word of a byte-level or SentencePiece vocabulary is another token
-            than without it ("Ġgreat" and "great").
+        before: What each is spelled behind: `Template.before_mask`. After a space, a word of a byte-level or SentencePiece vocabulary is another
+            token than without it ("Ġgreat" and "great").
         tokenizer: The model's.
 
     Raises:
@@ -194,20 +194,18 @@ def wrong_words(verbalizer: Mapping[str, Sequence[str]], labels: Iterable[str]) 
         >>> list(wrong_words({"good": ("好", "棒"), "bad": ("好",)}, ["good", "bad"]))
         ["verbalizer gives the word '好' to 'good' and to 'bad'; a word belongs to one label"]
     """
-    labels = list(labels)
-    for label in labels:
-        if label not in verbalizer:
-            yield f"verbalizer has no words for the label {label!r}{nearest(label, verbalizer)}"
-        elif not verbalizer[label]:
-            yield f"verbalizer gives no words to {label!r}; give it at least one"
-    for label in verbalizer:
-        if label not in labels:
-            yield f"verbalizer has words for {label!r}, which is not one of the labels {', '.join(map(repr, labels))}{nearest(label, labels)}"
+    known = list(labels)
+    for label in (label for label in known if label not in verbalizer):
+        yield f"verbalizer has no words for the label {label!r}{nearest(label, verbalizer)}"
+    for label in (label for label in verbalizer if label not in known):
+        yield f"verbalizer has words for {label!r}, which is not one of the labels {', '.join(map(repr, known))}{nearest(label, known)}"
+    for label in (label for label, ours in verbalizer.items() if not ours):
+        yield f"verbalizer gives no words to {label!r}; give it at least one"
     owners: dict[str, str] = {}
     for label, word in ((label, word) for label, ours in verbalizer.items() for word in ours):
-        if not word.strip() or word != word.strip():
+        if not word or word != word.strip():
             yield f"verbalizer gives {word!r} to {label!r}; a word neither is nor begins or ends with a space: the template has the space before it"
-        elif word in owners:
+        if word in owners:
             yield f"verbalizer gives the word {word!r} to {owners[word]!r} and to {label!r}; a word belongs to one label"
         owners.setdefault(word, label)
 
@@ -222,8 +220,8 @@ def _parts(template: str) -> Iterator[tuple[str, str]]:
         for place, part in enumerate(words.split(MASK)):
             yield from [(MASK, "")] * (place > 0)
             yield from [("", part)] * bool(part)
-        if specification or conversion:
-            raise ValueError(f"{{{field}}} stands without anything else in its braces")
+        if specification or conversion or field == "":
+            raise ValueError("a pair of braces holds the name of a field and nothing else")
         if field is not None:
             yield field, ""
 
