@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bertsmith.core.errors import DataError
-from bertsmith.tasks.multi_label import MultiLabel
 from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.multi_label import MultiLabel
 from tests.tasks.sentences import TOKENIZER, batch_of, examples, labelled, saying
 
 TASK = MultiLabel(labels=("cheap", "fast", "good"))
@@ -102,9 +102,7 @@ def test_a_probability_at_the_threshold_counts_alike_everywhere(threshold: float
     task = MultiLabel(labels=("a",), threshold=threshold)
     scores = np.array([[math.log(threshold / (1 - threshold)) + step * 1e-7] for step in range(-5, 6)], np.float32)
     gold = [{"label": np.array([1.0], np.float32)}] * len(scores)
-    assert task.correct(Outcome(list(scores), gold)).tolist() == [
-        float(bool(prediction["labels"])) for prediction in task.decode(Outcome(list(scores)))
-    ]
+    assert task.correct(Outcome(list(scores), gold)).tolist() == [float(bool(prediction["labels"])) for prediction in task.decode(Outcome(list(scores)))]
 
 
 def test_a_second_text_is_used_where_there_is_one():

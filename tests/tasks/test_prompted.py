@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,16 @@ class TestScores:
         [found] = np.exp(said(task, model, labelled("yes")).scores)
         assert found.tolist() == pytest.approx([0.4, math.sqrt(0.1 * 0.2), 0.1, (0.1 * 0.05 * 0.05) ** (1 / 3)], rel=1e-5)
 
+    def test_what_a_word_gets_without_a_text_can_be_taken_off(self):
+        verbalizer = {"yes": ("a", "b c"), "no": "d"}
+        model = create("bert", TOKENIZER, {**SMALL, "initializer_range": 0.5}, {"mlm": 0}).model
+        rows = examples({"text": "e f g", "label": "yes"}, {"text": "h", "label": "no"})
+        for scoring in ("joint", "mean"):
+            plain = Prompted(template="好{text}[MASK]差", verbalizer=verbalizer, scoring=scoring)
+            calibrated = replace(plain, calibrate=True)
+            [nothing] = said(plain, model, examples({"text": "", "label": "no"})).scores
+            np.testing.assert_allclose(said(calibrated, model, rows).scores, said(plain, model, rows).scores - nothing, atol=1e-5)
+
     def test_the_loss_is_minus_the_log_of_the_right_labels_share_summed(self):
         model = saying({"a": 0.4, "b": 0.1, "c": 0.3, "d": 0.2})
         batch, _ = batch_of(TASK, labelled("yes", "no", "no"))
@@ -243,8 +254,8 @@ def test_words_of_several_lengths_conform(family: str, scoring: Any):
         Example({"text": text, "text_pair": TEXTS[-1 - number], "label": str(number % 3), "words": "很好差一点也不一般，？"}, "train.tsv", number + 1)
         for number, text in enumerate(TEXTS)
     ]
-    long = {"max_length": 400}  # a character is three tokens where they are bytes
-    check_task(Prompted(template="{text}？[MASK]，{text_pair}", verbalizer=verbalizer, scoring=scoring, **long), examples=rows, family=family)
+    options: Any = {"max_length": 400, "scoring": scoring, "calibrate": scoring == "mean"}  # a character is three tokens where they are bytes
+    check_task(Prompted(template="{text}？[MASK]，{text_pair}", verbalizer=verbalizer, **options), examples=rows, family=family)
 
 
 class TestFolders:

@@ -74,9 +74,7 @@ class Outcome:
         places = [np.flatnonzero(self.owners == example) for example in range(len(self.examples))] if self._has_owners else None
         rows = [self._rows_of(int(example), number, places) for number, example in enumerate(examples)]
         flat = [pair for group in rows for pair in group]
-        return Outcome(
-            [output for _, output in flat], [row for row, _ in flat], [self.examples[int(example)] for example in examples], self.tokenizer
-        )
+        return Outcome([output for _, output in flat], [row for row, _ in flat], [self.examples[int(example)] for example in examples], self.tokenizer)
 
     @property
     def _has_owners(self) -> bool:

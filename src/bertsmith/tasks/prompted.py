@@ -30,8 +30,8 @@ EXAMPLE = 'verbalizer = { positive = ["good", "great"], negative = "bad" }'
 class Prompted(SingleSentence):
     """One text (or a pair), one label, by way of a sentence with a gap: the label whose words a masked language model expects there.
 
-    The head is the one that was pre-trained, so it can do something without any training, and with a few dozen labels often more than a new
-    one: labels get their meaning from their words.
+    The head is the one that was pre-trained, so it can do something without any training, and with a few dozen labels often more than a new one,
+    for labels get their meaning from their words.
 
     A word of k tokens is scored in a gap of k [MASK]s by `log p(first token) + … + log p(last token)`, all of them from one reading of the text; words
     of as many tokens share that reading. A label's score is the mean over its words, and labels are compared by the softmax of their scores, in
@@ -54,8 +54,11 @@ class Prompted(SingleSentence):
             vocabulary has it: `It was [MASK].` asks for " great", `([MASK])` for "great". Texts that are too long are cut, the template never is.
         verbalizer: Labels with their words, a word or a list of them. Without it, labels are their own words.
         scoring: "joint", as above; or "mean", which divides by the number of tokens, so that long words are not at a disadvantage.
-        untrained_head: Train even where the model comes without a head for hidden tokens. It begins with random weights and has to be learned from the
-            labels, which a few dozen are not enough for.
+        calibrate: Take off every word's score what it gets where the texts are empty: how common the word is in that place anyway (Zhao et al. 2021,
+            Holtzman et al. 2021). Without training that often decides between a guess and an answer; training learns it by itself. Costs as many
+            readings again, of the bare template.
+        untrained_head: Train even where the model comes without a head for hidden tokens. It begins with random weights and has to be learned from
+            the labels, which a few dozen are not enough for.
 
     Example:
         >>> task = Prompted(template="{text} It was [MASK].", verbalizer={"positive": ("great", "good"), "negative": "bad"})
@@ -70,6 +73,7 @@ class Prompted(SingleSentence):
     template: str = "{text} [MASK]"
     verbalizer: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict[str, str | tuple[str, ...]])
     scoring: Literal["joint", "mean"] = "joint"
+    calibrate: bool = False
     untrained_head: bool = False
 
     def __post_init__(self) -> None:
@@ -114,7 +118,7 @@ class Prompted(SingleSentence):
         check_room(Template.parse(self.template), tokenizer, self.max_length, longest)
 
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
-        """The filled template once for every length that label words have, laid end to end; how long each is, and where its gap begins."""
+        """The filled template once for every length of label words, laid end to end; how long each is, and where its gap begins."""
         self.check(tokenizer)
         yield from super().encode(examples, tokenizer, labelled=labelled)
 
@@ -125,7 +129,7 @@ class Prompted(SingleSentence):
         parts = [part for row in rows for part in np.split(row["input_ids"], np.cumsum(row["lengths"])[:-1])]
         inputs = padded_inputs([{"input_ids": part} for part in parts], tokenizer)
         begins = torch.from_numpy(np.concatenate([row["gaps"] for row in rows])).unsqueeze(1)
-        ends = begins + torch.tensor(widths).repeat(len(rows)).unsqueeze(1)
+        ends = begins + torch.tensor(widths).repeat(len(parts) // len(widths)).unsqueeze(1)
         columns = torch.arange(inputs[0].shape[1])
         gaps = (columns >= begins) & (columns < ends)
         return Batch(*inputs, {**stacked_labels(rows), "gaps": gaps, "words": pad(words, IGNORED).expand(len(rows), -1, -1)}, {self.name: len(rows)})
@@ -144,27 +148,30 @@ class Prompted(SingleSentence):
         return self._by_label(torch.from_numpy(said)).numpy()
 
     def word_scores(self, model: Model, batch: Batch) -> Float[Tensor, "rows words"]:
-        """How much each label word is expected, label by label: the log probability of all its tokens, or their mean."""
+        """How much each label word is expected, label by label: the log probability of all its tokens, or their mean; calibrated or not."""
         words = batch.labels["words"][0]
         said: Tensor = model.heads["mlm"](model(batch).at(batch.labels["gaps"])).float()
-        said = said.unflatten(0, (len(batch.labels["words"]), -1))
+        said = said.unflatten(0, (len(batch.labels["words"]), 1 + self.calibrate, -1))
         owners, places = _places(words)
-        tokens = said[:, places, words[words != IGNORED]] - said.logsumexp(2)[:, places]
-        summed = tokens.new_zeros(len(tokens), len(words)).index_add(1, owners, tokens)
-        return summed / (words != IGNORED).sum(1) if self.scoring == "mean" else summed
+        tokens = said[:, :, places, words[words != IGNORED]] - said.logsumexp(3)[:, :, places]
+        scores = tokens.new_zeros(*tokens.shape[:2], len(words)).index_add(2, owners, tokens)
+        if self.scoring == "mean":
+            scores = scores / (words != IGNORED).sum(1)
+        return scores[:, 0] - scores[:, 1] if self.calibrate else scores[:, 0]
 
     def _features(self, examples: Sequence[Example], tokenizer: Tokenizer) -> list[Features]:
         widths = sorted({len(word) for word in self._spelled(tokenizer)})
-        template = Template.parse(self.template)
+        template, longest = Template.parse(self.template), self.max_length - widths[-1] + 1
         texts = [{column: str(example[column]) for column in template.fields} for example in examples]
+        blank = prompts(template, [dict.fromkeys(template.fields, "")] if self.calibrate else [], tokenizer, longest)
         found: list[Features] = []
-        for prompt in prompts(template, texts, tokenizer, self.max_length - widths[-1] + 1):
-            sequences = [prompt.with_gap(width) for width in widths]
+        for prompt in prompts(template, texts, tokenizer, longest):
+            sequences = [reading.with_gap(width) for reading in (prompt, *blank) for width in widths]
             found.append(
                 {
                     "input_ids": np.concatenate(sequences),
                     "lengths": np.array([len(sequence) for sequence in sequences], np.int32),
-                    "gaps": np.full(len(widths), prompt.mask, np.int32),
+                    "gaps": np.repeat(np.array([reading.mask for reading in (prompt, *blank)], np.int32), len(widths)),
                     "truncated": np.array([prompt.truncated], np.int32),
                 }
             )
