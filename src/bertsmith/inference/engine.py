@@ -10,9 +10,10 @@ alike in work and memory whatever the lengths.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -102,18 +103,18 @@ class Engine:
         self._obstacle = self._prepare_to_write() if self._beams else self._prepare_to_read()
 
     @classmethod
-    def open(cls, model: str | Path, task: str | None = None, *, precision: str = "auto", device: str = "auto") -> Engine:
+    def open(cls, model: str | Path, task: str | Mapping[str, Any] | None = None, *, precision: str = "auto", device: str = "auto") -> Engine:
         """A fine-tuned model, ready to predict what it was trained for.
 
         Args:
             model: A folder, `builtin:NAME`, or a name on the Hub.
-            task: The task's name; where it is None, the folder has to tell.
+            task: The task's name, or its table as in a recipe; where it is None, the folder has to tell.
             precision: As for the class.
             device: As for the class.
 
         Raises:
             CheckpointError: The model cannot be opened, or was not fine-tuned for a task that is known here.
-            RecipeError: As for the class.
+            RecipeError: As for the class; or the task's table cannot be used.
         """
         from bertsmith.tasks.opening import task_of  # reads tables, which takes time to learn
 

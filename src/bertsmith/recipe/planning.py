@@ -195,7 +195,7 @@ def _prepared(job: Job, place: Place, progress: Progress) -> Prepared | None:
 
 def _prepared_alone(job: Job, stage: Stage, place: Place, progress: Progress) -> Prepared | None:
     if isinstance(stage.objective, Task):
-        prepared = prepared_task(stage, job.seed, job.start, place.at("data"), progress)
+        prepared = prepared_task(stage, job.seed, job.start, place, progress)
     else:
         look_at_text(stage, place.at("data"))
         prepared = Prepared(stage.objective)

@@ -86,25 +86,26 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
         stage: With a task.
         seed: For a validation set that is drawn from the training data.
         start: For its tokenizer; without it nothing is encoded.
-        place: Of the stage's data; gets what is wrong with it.
+        place: Of the stage; gets what is wrong with its task and its data.
         progress: Who wants to know.
 
     Returns:
         None where something is wrong.
     """
+    at_data = place.at("data")
     started, task = time.monotonic(), cast("Task", stage.objective)
     sets = {
-        split: _noted(place.at(split), lambda split=split: _settled(_read(stage, task, split), task, training=split == "train"))
+        split: _noted(at_data.at(split), lambda split=split: _settled(_read(stage, task, split), task, training=split == "train"))
         for split in splits_of(stage.data)
     }
     train = sets.get("train")
-    fitted = None if train is None else _noted(place.at("train"), lambda: task.fitted(train.examples))
+    fitted = None if train is None else _noted(at_data.at("train"), lambda: task.fitted(train.examples))
     if train is None or fitted is None or None in sets.values():
         return None
     known = {split: data for split, data in sets.items() if data is not None}
     if isinstance(stage.data.valid, float):
         known["train"], drawn = divided(train, stage.data.valid, seed)
-        valid = _noted(place.at("valid"), lambda: _settled(drawn, task))
+        valid = _noted(at_data.at("valid"), lambda: _settled(drawn, task))
         if valid is None:
             return None
         known["valid"] = valid
@@ -116,8 +117,10 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
     )
     if start is None:
         return made
+    if not _noted(place.at("task"), lambda: fitted.check(start.tokenizer) is None):
+        return None
     for split, data in known.items():
-        rows = _noted(place.at(split), lambda data=data, split=split: _encoded(data, fitted, start, split, progress))
+        rows = _noted(at_data.at(split), lambda data=data, split=split: _encoded(data, fitted, start, split, progress))
         if rows is not None:
             made.rows[split] = rows
             made.account[split]["truncated"] = _truncated_share(rows, "truncated")

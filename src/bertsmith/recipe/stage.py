@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -143,8 +143,9 @@ def opened(job: Job, prepared: Prepared, start: Start, notes: Notes) -> Checkpoi
         raise RecipeError(f"stage {job.stage.name!r} needs the head {' and '.join(lacking)} with its weights. {ways_out}")
     for name in sorted(checkpoint.fresh_heads):
         notes.note(f"stage {job.stage.name!r}: {_fresh_head(name, checkpoint)}")
-    if isinstance(objective, Task) and objective.has_labels and not checkpoint.fresh_heads and checkpoint.labels != objective.output_labels:
-        _forget_labels(checkpoint, objective, job.seed)
+    sized = [name for name, request in requests.items() if request.labels]
+    if isinstance(objective, Task) and sized and not checkpoint.fresh_heads and checkpoint.labels != objective.output_labels:
+        _forget_labels(checkpoint, sized, job.seed)
         notes.note(
             f"stage {job.stage.name!r}: the last layer begins anew, for the model was trained on other labels ({', '.join(checkpoint.labels)})"
         )
@@ -169,15 +170,16 @@ def _fresh_head(name: str, checkpoint: Checkpoint) -> str:
     return f"the {name} head is new{there}"
 
 
-def _forget_labels(checkpoint: Checkpoint, objective: Objective, seed: int) -> None:
-    for name in objective.heads():
+def _forget_labels(checkpoint: Checkpoint, heads: Sequence[str], seed: int) -> None:
+    for name in heads:
         generator = torch.Generator().manual_seed(seed_at(seed, "labels", name))
         checkpoint.model.reinitialise(generator, checkpoint.model.heads[name].get_submodule("output"))
 
 
 def _is_measured_before(prepared: Prepared, checkpoint: Checkpoint) -> bool:
-    """What a pre-training objective is worth shows beside what the model could do before it. A random head could do nothing."""
-    return not isinstance(prepared.objective, Task) and "valid" in prepared.rows and not checkpoint.fresh_heads
+    """What an objective, or a task for pre-trained heads, is worth shows beside what the model could do before it. A random head could do nothing."""
+    zero_shot = all(request.pretrained for request in prepared.objective.heads().values())
+    return (zero_shot or not isinstance(prepared.objective, Task)) and "valid" in prepared.rows and not checkpoint.fresh_heads
 
 
 def _measured(checkpoint: Checkpoint, prepared: Prepared, split: str, job: Job, notes: Notes) -> Evaluation:

@@ -143,6 +143,13 @@ class Task(Objective):
             raise DataError(f"{len(wrong)} labels cannot be used for the task {self.name!r}", wrong)
         return replace(self, labels=self.labels or _ordered(self.label_names(examples)))
 
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Whether it can be done in the words of a vocabulary; by default in those of any.
+
+        Raises:
+            RecipeError: Lists what cannot be written.
+        """
+
     @classmethod
     def wrong_input(cls, example: Example) -> str:  # noqa: ARG003
         """Why nothing can be predicted for a row although it has the columns; empty where it can."""
@@ -270,6 +277,10 @@ class SentenceTask(Task):
         """Scores an example."""
         return len(self.labels)
 
+    def needed(self) -> tuple[str, ...]:
+        """The columns without which it can say nothing of an example."""
+        return self.inputs()
+
     def heads(self) -> Mapping[str, HeadRequest]:
         """The family's classification head."""
         return {"classification": HeadRequest(self.num_scores)}
@@ -297,8 +308,7 @@ class SentenceTask(Task):
 
     def collate(self, rows: Sequence[Features], generators: Sequence[np.random.Generator], tokenizer: Tokenizer) -> Batch:  # noqa: ARG002
         """Pad; nothing is random."""
-        labels = {"label": torch.from_numpy(np.stack([row["label"] for row in rows]))} if "label" in rows[0] else {}
-        return Batch(*padded_inputs(rows, tokenizer), labels, {self.name: len(rows)})
+        return Batch(*padded_inputs(rows, tokenizer), stacked_labels(rows), {self.name: len(rows)})
 
     def outputs(self, model: Model, batch: Batch) -> Sequence[Tensor]:
         """The classification head's scores, before any normalisation."""
@@ -312,13 +322,19 @@ class SentenceTask(Task):
         if not examples:
             return
         usable, targets = self._targets(examples, labelled, problems)
-        for encoding, target in zip(self._tokenised(usable, tokenizer), targets, strict=True):
-            features: Features = {
+        for features, target in zip(self._features(usable, tokenizer), targets, strict=True):
+            yield features if target is None else {**features, "label": target}
+
+    def _features(self, examples: Sequence[Example], tokenizer: Tokenizer) -> list[Features]:
+        """Everything but the labels."""
+        return [
+            {
                 "input_ids": encoding.input_ids,
                 "token_type_ids": encoding.token_type_ids,
                 "truncated": np.array([encoding.truncated], np.int32),
             }
-            yield features if target is None else {**features, "label": target}
+            for encoding in self._tokenised(examples, tokenizer)
+        ]
 
     def _tokenised(self, examples: Sequence[Example], tokenizer: Tokenizer) -> list[Encoding]:
         """Single texts together and pairs together, each on all cores, and back in order."""
@@ -335,7 +351,7 @@ class SentenceTask(Task):
         usable: list[Example] = []
         targets: list[np.ndarray | None] = []
         for example in examples:
-            missing = [column for column in self.inputs() if example.get(column) is None]
+            missing = [column for column in self.needed() if example.get(column) is None]
             try:
                 if missing:
                     raise ValueError(f"no {' and no '.join(missing)}")
@@ -346,6 +362,11 @@ class SentenceTask(Task):
             except ValueError as error:
                 problems.append(f"{example.where}: {error}")
         return usable, targets
+
+
+def stacked_labels(rows: Sequence[Features]) -> dict[str, Tensor]:
+    """The labels of a batch; none where rows have none."""
+    return {"label": torch.from_numpy(np.stack([row["label"] for row in rows]))} if "label" in rows[0] else {}
 
 
 def label_number(label: Any, labels: Sequence[str]) -> int:
