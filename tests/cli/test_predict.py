@@ -182,7 +182,7 @@ def test_several_files_of_a_pattern(cli: Cli, models: Path, tmp_path: Path):
         ("pair", ["DATA"], "text_pair"),
         ("pair", ["--text", "很好"], "give --text-pair"),
         ("single", [], "name an INPUT"),
-        ("single", ["DATA", "--text", "很好"], "name an INPUT"),
+        ("single", ["DATA", "--text", "很好"], "--text is in the place of an INPUT"),
         ("single", ["DATA", "--output", "/nowhere/out.jsonl"], "cannot write /nowhere/out.jsonl"),
         ("single", ["-"], "standard input is empty"),
         ("pretrained", ["DATA"], "was not fine-tuned for a task that is known here (trained heads: mlm)"),
@@ -192,7 +192,8 @@ def test_several_files_of_a_pattern(cli: Cli, models: Path, tmp_path: Path):
         ("single", ["DATA", "--output", "DATA/out.jsonl"], "Not a directory"),
         ("single", ["DATA", "--output", "x" * 300], "File name too long"),
         ("single", ["--text", "很好", "--text-pair", "好"], "the task 'single' reads one text: leave --text-pair out"),
-        ("pair", ["DATA", "--text-pair", "好"], "--text-pair goes with --text"),
+        ("pair", ["DATA", "--text-pair", "好"], "--text-pair is in the place of an INPUT"),
+        ("single", ["--question", "好？", "--context", "好"], "the task 'single' reads one text: leave --question and --context out"),
     ],
 )
 def test_mistakes(cli: Cli, models: Path, tmp_path: Path, model: str, arguments: list[str], message: str):

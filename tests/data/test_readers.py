@@ -367,7 +367,9 @@ def test_columns_by_position(write):
 
 def test_names_that_tasks_do_not_know_are_told_once(write):
     path = write("a.jsonl", '{"sentence": "a", "mark": 1, "nr": 7}\n' * 240)
-    with pytest.raises(DataError, match=r"unknown name 'txet' \(did you mean 'text'\?\); known: text, text_pair, label, document$") as caught:
+    with pytest.raises(
+        DataError, match=r"unknown name 'txet' \(did you mean 'text'\?\); known: text, text_pair, label, document, .*, entities, target$"
+    ) as caught:
         read(path, columns={"txet": "sentence", "label": "mark"})
     assert caught.value.problems == ()
     assert read(path, columns={"text": "sentence", "id": "nr", "aspect": "mark"}, needed=("text", "aspect"))[0]["id"] == 7
@@ -424,7 +426,7 @@ def test_names_twice_in_a_header_are_refused(write):
 
 
 def test_an_unknown_format_lists_those_there_are(write):
-    with pytest.raises(ValueError, match=r"unknown format 'jsnl'.*known: csv, hub, json"):
+    with pytest.raises(ValueError, match=r"unknown format 'jsnl'.*known: c3, conll, csv, hub, json"):
         read(write("a.tsv", TSV), format="jsnl")
 
 
@@ -568,3 +570,69 @@ def test_encodings_of_real_text_are_told(shared_data, encoding):
     text = (shared_data / ("drcd/dev.json" if encoding == "big5" else "chnsenticorp/dev.tsv")).read_text(encoding="utf-8")[:20_000]
     assert lines.guess_encoding(text.encode(encoding, errors="ignore")) == encoding
     assert lines.guess_encoding(text.encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "needed", "expected"),
+    [
+        ({"query": "q", "passage": "p", "answers": []}, ("question", "context"), {"question": "query", "context": "passage", "answers": "answers"}),
+        (
+            {"question": "q", "options": ["a"], "answer": "a"},
+            ("question", "choices"),
+            {"question": "question", "choices": "options", "label": "answer"},
+        ),
+        ({"words": ["a"], "ner_tags": ["O"]}, ("tokens", "tags"), {"tokens": "words", "tags": "ner_tags"}),
+        ({"sentence": "a", "spans": []}, (), {"text": "sentence", "entities": "spans"}),
+        ({"article": "a", "highlights": "b"}, ("text", "target"), {"text": "article", "target": "highlights"}),
+        ({"document": "a", "summary": "b"}, ("text", "target"), {"text": "document", "target": "summary"}),
+        ({"text": "a", "label": "1", "summary": "b", "options": []}, ("text",), {"text": "text", "label": "label"}),
+    ],
+)
+def test_usual_names_of_a_task_s_columns_are_recognised(write, row, needed, expected):
+    dataset = read(write("a.jsonl", json.dumps(row) + "\n"), needed=needed)
+    assert dataset.columns == expected
+    others = {name: value for name, value in row.items() if name not in expected.values()}
+    assert dict(dataset[0].values) == {target: row[name] for target, name in expected.items()} | others
+
+
+def test_lists_and_objects_of_json_pass_unharmed(write):
+    entities = [{"start": 0, "end": 1, "label": "X", "more": [1, {"y": None}]}]
+    row = {"text": "a b", "entities": entities, "target": ["a", "b"], "tokens": [], "n": {"m": [0.5]}}
+    assert dict(read(write("a.jsonl", json.dumps(row) + "\n"))[0].values) == row
+
+
+def test_a_single_name_of_a_task_may_be_a_label(write):
+    """`question` above a column of labels could be a header; as one of the labels of a table without header it is none."""
+    assert len(read(write("a.tsv", "question\twho is it\nanswer\tit is me\nquestion\twhy\nanswer\tso\n"))) == 4
+    assert read(write("b.tsv", "question\tcontext\nwho\tit is me\n"), needed=("question", "context"))[0]["context"] == "it is me"
+
+
+def test_two_columns_without_header_are_a_text_and_its_target(write):
+    dataset = read(write("a.tsv", "Good morning.\t早上好。\nGood night.\t晚安。\n"), needed=("text", "target"))
+    assert [(row["text"], row["target"]) for row in dataset] == [("Good morning.", "早上好。"), ("Good night.", "晚安。")]
+
+
+def test_question_and_context_are_judged_where_they_are_needed(write):
+    content = '{"question": "a", "context": "b"}\n{"question": " ", "context": null}\n{"question": "a \\u0000", "context": 3}\n{"question": "a"}\n'
+    dataset = read(write("a.jsonl", content), needed=("question", "context"), skip_bad_lines=True)
+    assert [problem.message for problem in dataset.problems] == [
+        "question is empty; context is missing",
+        "question holds a NUL character; context is '3' (int), not a string",
+        "no column 'context'",
+    ]
+    assert len(read(write("b.jsonl", '{"question": "a", "choices": ["b"], "context": null}\n'), needed=("question", "choices"))) == 1
+
+
+def test_rows_of_one_line_are_documents_of_their_own(write):
+    content = json.dumps({"data": [{"paragraphs": [{"context": "c", "qas": [{"question": "a"}, {"question": "b"}]}]}]})
+    assert [row["document"] for row in read_texts(write("a.json", content), columns={"text": "question"})] == [0, 1]
+
+
+def test_lists_of_classes_of_the_hub_become_names(monkeypatch):
+    import datasets
+
+    tags = datasets.Sequence(datasets.ClassLabel(names=["O", "B-PER"]))
+    features = datasets.Features({"tokens": datasets.Sequence(datasets.Value("string")), "ner_tags": tags})
+    data = datasets.Dataset.from_dict({"tokens": [["He", "Jo"]], "ner_tags": [[0, 1]]}, features=features)
+    monkeypatch.setattr(datasets, "load_dataset", lambda path, **options: data)
+    assert dict(read("hub:owner/name", needed=("tokens", "tags"))[0].values) == {"tokens": ["He", "Jo"], "tags": ["O", "B-PER"]}

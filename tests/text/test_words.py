@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bertsmith.core.errors import UnknownNameError
 from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.text.words import Segmenter, segmenters, word_starts
+from bertsmith.text.words import Segmenter, segmenters, split_words, word_starts
 
 MIXED = st.text(alphabet="我爱北京天安门鬼谷子漢語學術々〇𠀀aB1１é\u0301\ufe0f\u200d😀👩🏽，。.,' \n\t\u3000\u200b\x00\ue000カな한ا") | st.text()
 
@@ -23,10 +23,8 @@ def by_characters(text: str) -> np.ndarray:
 
 
 def words_of(text: str, segmenter: str | Segmenter = "jieba") -> list[str]:
-    """The text cut where a character begins a word, without white space around the pieces."""
-    cut = segmenters[segmenter] if isinstance(segmenter, str) else segmenter
-    starts = np.flatnonzero(word_starts(text, by_characters(text), cut))
-    return [piece.strip() for piece in (text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True))]
+    """`split_words` by the name of a segmenter, or by a function."""
+    return split_words(text, segmenters[segmenter] if isinstance(segmenter, str) else segmenter)
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,13 @@ TaskName = Annotated[
 Columns = Annotated[
     list[str] | None,
     typer.Option(
-        "--column", metavar="NAME=COLUMN", help="Which column of the file is text, text_pair or label; recognised otherwise. May be repeated."
+        "--column", metavar="NAME=COLUMN", help="Which column of the file is text, text_pair, label, …; recognised otherwise. May be repeated."
     ),
 ]
-Format = Annotated[str | None, typer.Option("--format", metavar="NAME", help="jsonl, csv, tsv, labelled, text or parquet; recognised otherwise.")]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", metavar="NAME", help="jsonl, csv, tsv, labelled, text, conll, squad, mrqa, c3 or parquet; recognised otherwise."),
+]
 Precision = Annotated[Literal["auto", "float32", "bfloat16"], typer.Option("--precision", help="What matrix products are computed in.")]
 Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Show all about this one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]

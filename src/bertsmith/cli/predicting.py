@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, TypeVar
 
 from bertsmith.cli.inputs import STANDARD_INPUT
 from bertsmith.cli.output import Writer, json_line
 from bertsmith.cli.truncation import count_truncated
 from bertsmith.cli.vectors import Matrix, Vector
+from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import DataError
 from bertsmith.core.progress import Progress, followed
-from bertsmith.core.types import Example, Features
+from bertsmith.core.types import Example
 from bertsmith.data.dataset import Problem
 from bertsmith.data.readers import stream, wrong_text
 from bertsmith.data.sources import Source
-from bertsmith.inference.engine import CHUNK, Engine
+from bertsmith.inference.engine import Engine
 from bertsmith.tasks import Outcome, Prediction, Task
 
 Result = TypeVar("Result")
@@ -23,30 +23,34 @@ Result = TypeVar("Result")
 MANY_PROBLEMS = 1000
 """Bad lines after which it is asked whether there are more of them than of good ones."""
 
-ECHOED = ("id", "idx", "index", "qid", "guid", "text", "text_pair")
+ECHOED = ("id", "idx", "index", "qid", "guid", "text", "text_pair", "question")
 """Columns that a prediction repeats."""
 
 
 def rows_to_predict(
-    task: Task, sources: Sequence[Source], text: str | None, text_pair: str | None, *, columns: Mapping[str, str], format_name: str | None
+    task: Task, sources: Sequence[Source], given: Mapping[str, str], *, columns: Mapping[str, str], format_name: str | None
 ) -> Iterator[Example | Problem]:
-    """The rows of an input, or the one text that was given where there is no input.
+    """The rows of an input, or the one row that was given by its columns where there is no input.
 
     Raises:
-        DataError: The input cannot be read, or the one text lacks its second, or has one that nobody reads.
+        DataError: The input cannot be read, or the one row lacks a column, or has one that nobody reads.
     """
     needed = list(task.inputs())
     if sources:
         return stream(sources, columns=columns, format=format_name, needed=needed)
-    if text_pair is not None and "text_pair" not in (*task.columns, *task.optional_columns):
-        raise DataError(f"the task {task.name!r} reads one text: leave --text-pair out")
-    values = {name: value for name, value in (("text", text), ("text_pair", text_pair)) if value is not None}
-    missing = [column for column in needed if not values.get(column, "").strip()]
+    if unread := [_option(name) for name in given if name not in (*task.columns, *task.optional_columns)]:
+        reads = "one text" if needed in (["text"], []) else " and ".join(needed)
+        raise DataError(f"the task {task.name!r} reads {reads}: leave {' and '.join(unread)} out")
+    missing = [column for column in needed if not given.get(column, "").strip()]
     if missing:
-        raise DataError(f"the task {task.name!r} needs {' and '.join(missing)}: give --{missing[0].replace('_', '-')}")
-    if wrong := [f"--{name.replace('_', '-')} {reason}" for name, value in values.items() if (reason := wrong_text(value))]:
+        raise DataError(f"the task {task.name!r} needs {' and '.join(missing)}: give {_option(missing[0])}, or a row of an INPUT")
+    if wrong := [f"{_option(name)} {reason}" for name, value in given.items() if (reason := wrong_text(value))]:
         raise DataError("; ".join(wrong))
-    return iter([Example(values)])
+    return iter([Example(given)])
+
+
+def _option(column: str) -> str:
+    return f"--{column.replace('_', '-')}"
 
 
 @dataclass
@@ -72,21 +76,27 @@ def predicted(engine: Engine, rows: Iterable[Example | Problem], account: Accoun
         account.truncated += count_truncated(features)
         return task.decode(Outcome(engine.outputs(features), features, examples, engine.tokenizer))
 
-    return followed(_by_chunks(good_rows(rows, account.problems), predict), progress, "predict", None, "rows")
+    return followed(_by_chunks(good_rows(_judged(task, rows), account.problems), predict, engine.chunk), progress, "predict", None, "rows")
 
 
 def embedded(
-    engine: Engine, rows: Iterable[Example | Problem], account: Account, progress: Progress, *, pooling: str, normalise: bool
+    engine: Engine, rows: Iterable[Example | Problem], account: Account, progress: Progress, *, pooling: str | None, normalise: bool | None
 ) -> Iterator[tuple[Example, Vector]]:
     """Every good row with the vector of its text, in order."""
 
     def embed(examples: list[Example]) -> Matrix:
-        encodings = engine.tokenizer.encode_many([str(example["text"]) for example in examples], max_length=engine.max_length)
-        account.truncated += sum(encoding.truncated > 0 for encoding in encodings)
-        features: list[Features] = [{"input_ids": one.input_ids, "token_type_ids": one.token_type_ids} for one in encodings]
+        features = engine.rows_of([str(example["text"]) for example in examples])
+        account.truncated += count_truncated(features)
         return engine.pooled(features, pooling, normalise=normalise)
 
-    return followed(_by_chunks(good_rows(rows, account.problems), embed), progress, "embed", None, "rows")
+    return followed(_by_chunks(good_rows(rows, account.problems), embed, engine.chunk), progress, "embed", None, "rows")
+
+
+def _judged(task: Task, rows: Iterable[Example | Problem]) -> Iterator[Example | Problem]:
+    """The rows, with a problem in the place of those that the task cannot use."""
+    for row in rows:
+        reason = "" if isinstance(row, Problem) else task.wrong_input(row)
+        yield Problem(row.file, row.line, reason) if reason else row
 
 
 def good_rows(rows: Iterable[Example | Problem], problems: list[Problem]) -> Iterator[Example]:
@@ -163,7 +173,7 @@ def refuse_bad_lines(problems: list[Problem], count: int) -> None:
         )
 
 
-def _by_chunks(examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]]) -> Iterator[tuple[Example, Result]]:
+def _by_chunks(examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]], size: int) -> Iterator[tuple[Example, Result]]:
     """Examples with their results, computed for as many of them at once as are sorted together."""
-    while chunk := list(islice(examples, CHUNK)):
+    for chunk in chunks(examples, size, characters):
         yield from zip(chunk, compute(chunk), strict=True)

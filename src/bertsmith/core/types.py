@@ -34,6 +34,7 @@ class Example:
         values: The row: `text`, `text_pair`, `label` and whatever else the file holds.
         file: Where it came from, as the user wrote it; empty if it came from Python.
         line: Its line in that file, from 1; 0 if there is none.
+        place: Where in that line, for formats whose rows are not lines: `data[0].paragraphs[2].qas[1]`.
 
     Example:
         >>> row = Example({"text": "很好", "label": "1"}, "train.tsv", 2)
@@ -44,6 +45,7 @@ class Example:
     values: Mapping[str, Any]
     file: str = ""
     line: int = 0
+    place: str = ""
 
     def __getitem__(self, column: str) -> Any:
         return self.values[column]
@@ -54,8 +56,9 @@ class Example:
 
     @property
     def where(self) -> str:
-        """`file:line`, for messages."""
-        return f"{self.file or 'example'}:{self.line}" if self.line else self.file or "example"
+        """`file:line`, and the place where there is one, for messages."""
+        line = f"{self.file or 'example'}:{self.line}" if self.line else self.file or "example"
+        return f"{line}: {self.place}" if self.place else line
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,28 @@ PAIRS = (
     ("text1", "text2"),
 )
 SINGLES = ("text", "sentence", "content", "text_a", "review", "comment", "文本", "内容", "句子", "评论")
+SOURCES = ("document", "article", "dialogue", "source")
+"""What a text is called beside its target."""
+
 LABELS = ("label", "labels", "gold_label", "score", "标签", "类别")
 HEADER_NAMES = frozenset([*SINGLES, *LABELS, *(name for pair in PAIRS for name in pair), "id", "idx", "index", "qid", "guid", "label_desc"])
 
-TARGETS = ("text", "text_pair", "label", "document")
+USUAL = {
+    "question": ("question", "query", "问题"),
+    "context": ("context", "passage", "paragraph", "article", "文章", "段落"),
+    "answers": ("answers",),
+    "choices": ("choices", "options", "choice", "选项"),
+    "tokens": ("tokens", "words"),
+    "tags": ("tags", "ner_tags"),
+    "entities": ("entities", "spans"),
+    "target": ("target", "summary", "highlights", "translation", "摘要", "译文"),
+}
+"""What the columns of the other tasks are called."""
+
+TASK_NAMES = frozenset([*SOURCES, "title", *(name for names in USUAL.values() for name in names)])
+"""Two of them make a header; a single one may be a label of the first row."""
+
+TARGETS = ("text", "text_pair", "label", "document", *USUAL)
 """The names that tasks and objectives of the package know."""
 
 LABEL_CHARACTERS = 40
@@ -60,7 +78,7 @@ def choose_columns(name: str, rows: Sequence[Mapping[str, Any]], wanted: Mapping
             raise DataError(f"{name}: {'; '.join(missing)}; {there}")
         found = {target: column for target, column in chosen.items() if column is not None}
     else:
-        found = _guess(rows) if keys == [str(place) for place in range(len(keys))] else _recognise(keys)
+        found = _guess(rows, needed) if keys == [str(place) for place in range(len(keys))] else _recognise(keys, needed)
     free = set(keys) - set(found.values())
     lost = [target for target in needed if target not in found and target not in free]
     if lost:
@@ -92,7 +110,8 @@ def looks_like_header(sample: Sequence[Sequence[str]], wanted: Mapping[str, str 
     first, rest = sample[0], sample[1:]
     if any(not is_position(column) for column in wanted.values()):
         return True
-    if any(cell.strip().lower() in HEADER_NAMES for cell in first):
+    names = {cell.strip().lower() for cell in first}
+    if names & HEADER_NAMES or len(names & TASK_NAMES) > 1:
         return True
     return any(_is_foreign(cell, [row[place] for row in rest if place < len(row)]) for place, cell in enumerate(first))
 
@@ -111,9 +130,8 @@ def renamed(values: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, 
 
 def _refuse_mistyped(name: str, targets: Iterable[str]) -> None:
     """Any other name is left alone: a task from elsewhere may know it."""
-    mistyped = [
-        f"unknown name {target!r}{hint}" for target in targets if target not in HEADER_NAMES.union(TARGETS) and (hint := nearest(target, TARGETS))
-    ]
+    known = HEADER_NAMES.union(TASK_NAMES, TARGETS)
+    mistyped = [f"unknown name {target!r}{hint}" for target in targets if target not in known and (hint := nearest(target, TARGETS))]
     if mistyped:
         raise DataError(f"{name}: {'; '.join(mistyped)}; known: {', '.join(TARGETS)}")
 
@@ -126,22 +144,28 @@ def _column(keys: Sequence[str], column: str | int) -> str | None:
     return None
 
 
-def _recognise(keys: Sequence[str]) -> dict[str, str]:
+def _recognise(keys: Sequence[str], needed: Sequence[str]) -> dict[str, str]:
     by_name = {key.strip().lower(): key for key in reversed(keys)}
     pair = next((pair for pair in PAIRS if all(name in by_name for name in pair)), ())
-    single = next(([name] for name in SINGLES if name in by_name), [])
-    label = next(([name] for name in LABELS if name in by_name), [])
-    texts = zip(("text", "text_pair"), pair or single, strict=False)
-    return {target: by_name[name] for target, name in [*texts, *(("label", name) for name in label)]}
+    singles = (*SINGLES, *SOURCES) if "target" in needed else SINGLES
+    wanted = {
+        "text": pair[:1] or singles,
+        "text_pair": pair[1:],
+        "label": (*LABELS, "answer") if "choices" in needed else LABELS,
+        **{target: names for target, names in USUAL.items() if target in needed or "text" not in needed},
+    }
+    found = {target: next((name for name in names if name in by_name), "") for target, names in wanted.items()}
+    return {target: by_name[name] for target, name in found.items() if name}
 
 
-def _guess(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _guess(rows: Sequence[Mapping[str, Any]], needed: Sequence[str]) -> dict[str, str]:
     """For a table without header: labels are few and short, texts are long."""
     cells = {key: [str(row[key]) for row in rows] for key in rows[0]} if rows else {}
-    label = min((key for key in cells if len(cells) > 1 and _like_labels(cells[key])), key=lambda key: _mean_length(cells[key]), default=None)
+    shortest = min((key for key in cells if len(cells) > 1 and _like_labels(cells[key])), key=lambda key: _mean_length(cells[key]), default=None)
+    label = None if "target" in needed else shortest
     longest = max((_mean_length(column) for column in cells.values()), default=0)
     texts = [key for key in cells if key != label and _mean_length(cells[key]) >= longest / 4]
-    found: dict[str, str] = dict(zip(("text", "text_pair"), texts, strict=False))
+    found: dict[str, str] = dict(zip(("text", "target" if "target" in needed else "text_pair"), texts, strict=False))
     return found if label is None else found | {"label": label}
 
 

@@ -1,8 +1,8 @@
 """The data doctor: what one should know about labelled data before training on it.
 
-It reads every row and says what it finds, with file and line and what to do about it: labels that are missing, unknown or alike, rows that are there
-twice or in train and test, text that was read in the wrong encoding, texts that will be cut, tokens that the vocabulary lacks, labels that look
-wrong.
+It reads every row and says what it finds, with file and line and what to do about it: labels, answers, tags and choices that are missing, unknown or
+wrong, rows that are there twice or in train and test, text that was read in the wrong encoding, texts that will be cut, tokens that the vocabulary
+lacks, labels that look wrong.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from typing import Any
 
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Example
+from bertsmith.data.checks.answers import check_answers
+from bertsmith.data.checks.choices import check_choices, check_targets
 from bertsmith.data.checks.duplicates import check_duplicates
 from bertsmith.data.checks.finding import Finding, Patient, percent, plural
+from bertsmith.data.checks.kinds import Kind, kind_of, with_texts
 from bertsmith.data.checks.labels import check_labels
 from bertsmith.data.checks.lengths import CutsTokens, check_lengths, measure
 from bertsmith.data.checks.suspects import check_suspects
+from bertsmith.data.checks.tags import check_tags
 from bertsmith.data.checks.texts import check_texts
 from bertsmith.data.dataset import Dataset
 
@@ -89,11 +93,16 @@ def examine(
     if not len(train):
         raise DataError("there is nothing to examine: train has no rows")
     given = {name: rows for name, rows in (("train", train), ("valid", valid), ("test", test)) if rows is not None}
-    patient = Patient({name: _located(name, rows) for name, rows in given.items()}, task, wrong_label)
+    kind = kind_of(train)
+    patient = Patient({name: _located(name, rows, kind) for name, rows in given.items()}, task, wrong_label, kind)
     lengths = {name: measure(rows, tokenizer) for name, rows in patient.splits.items()}
     findings = [
         *(finding for name, rows in given.items() for finding in _reading(name, rows)),
         *check_labels(patient),
+        *check_answers(patient),
+        *check_tags(patient),
+        *check_choices(patient),
+        *check_targets(patient),
         *check_duplicates(patient),
         *check_texts(patient),
         *check_lengths(patient, lengths, max_length),
@@ -110,9 +119,10 @@ def examine(
     return Report(facts, tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))))
 
 
-def _located(name: str, rows: Sequence[Example]) -> list[Example]:
-    """Rows that all know where they stand: those that came from Python by their number."""
-    return [row if row.line else replace(row, file=row.file or name, line=number) for number, row in enumerate(rows, 1)]
+def _located(name: str, rows: Sequence[Example], kind: Kind) -> list[Example]:
+    """Rows that all know where they stand, those that came from Python by their number, and have what they are about as their texts."""
+    numbered = (row if row.line else replace(row, file=row.file or name, line=number) for number, row in enumerate(rows, 1))
+    return [with_texts(row, kind) for row in numbered]
 
 
 def _reading(name: str, rows: Sequence[Example]) -> Iterator[Finding]:

@@ -37,6 +37,9 @@ MAX_PROBLEMS = 1000
 
 TEXTS = ("text", "text_pair")
 
+FILLED = (*TEXTS, "question", "context")
+"""Columns that hold a text where they are needed."""
+
 SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -66,12 +69,13 @@ def read(
         sources: Paths, patterns, `-` for standard input, `hub:owner/name?split=train&config=zh`, `builtin:NAME/FILE`; one or several.
         columns: Which column of the file is `text`, `text_pair`, `label`, …; a number is a position, from 0. Without it, usual names are recognised
             (`sentence1` and `sentence2`, `premise` and `hypothesis`, `gold_label`, …); in a table without header, labels and texts by their looks.
-        format: `jsonl`, `csv`, `tsv`, `labelled` (`label text` lines), `text` (one example a line), `parquet`, `hub`; recognised where not given.
+        format: `jsonl`, `csv`, `tsv`, `labelled` (`label text` lines), `text` (one example a line), `conll`, `squad`, `mrqa`, `c3`, `parquet`, `hub`;
+            recognised where not given.
         encoding: Of the bytes.
         skip_bad_lines: Leave lines out that cannot be read, and record them in `problems`.
         keep_unlabelled: Keep rows without a label in a set whose other rows have one; otherwise they are left out and counted in `dropped`. A label
             of `-` counts as none (SNLI, OCNLI: the annotators did not agree). An empty string is a label's value and left to the task to judge.
-        needed: Columns that must be there; `text` and `text_pair` among them must also be filled.
+        needed: Columns that must be there; `text`, `text_pair`, `question` and `context` among them must also be filled.
 
     Returns:
         The examples, in the order of the files.
@@ -119,11 +123,11 @@ def read_texts(
     for source in find_sources(sources):
         table = _open(source, reading, format, ("text",))
         for row in _good(_flawless(table, ("text",)), bad, strict=problems is None):
-            place = (row.file, row["document"] if "document" in row.values else -row.line)
+            place = (row.file, row["document"] if "document" in row.values else (row.line, row.place))
             document, last = document + (place != last), place
             for name in TEXTS:
                 if name in row.values:
-                    yield Example({"text": row.values[name], "document": document}, row.file, row.line)
+                    yield Example({"text": row.values[name], "document": document}, row.file, row.line, row.place)
     if problems is None and bad:
         raise _bad_lines(bad)
 
@@ -153,7 +157,7 @@ def stream(
     reading = Reading(encoding, columns or {})
     for source in sources:
         table = _open(source, reading, format, needed)
-        yield from _examples(table, needed, [name for name in TEXTS if name in needed])
+        yield from _examples(table, needed, [name for name in FILLED if name in needed])
 
 
 def drop_unlabelled(examples: Sequence[Example]) -> tuple[list[Example], list[Problem]]:
@@ -216,7 +220,8 @@ def _open(source: Source, reading: Reading, name: str | None, needed: Sequence[s
 
 def _flawless(table: Table, needed: Sequence[str]) -> Iterator[Example | Problem]:
     """Rows that a model may learn from."""
-    return _examples(table, needed, [name for name in TEXTS if name in table.columns or name in needed])
+    recognised = set(table.columns) if "text" in needed else set[str]()
+    return _examples(table, needed, [name for name in FILLED if name in needed or (name in TEXTS and name in recognised)])
 
 
 def _examples(table: Table, needed: Sequence[str], texts: Sequence[str]) -> Iterator[Example | Problem]:
@@ -228,7 +233,8 @@ def _examples(table: Table, needed: Sequence[str], texts: Sequence[str]) -> Iter
         values = renamed(row.values, columns)
         wrong = [f"no column {columns.get(name, name)!r}" for name in needed if name not in values and name != "label"]
         wrong += [f"{name} {reason}" for name in texts if name in values and (reason := wrong_text(values[name]))]
-        yield Problem(file, row.line, "; ".join(wrong)) if wrong else Example(values, file, row.line)
+        place = f"{row.place}: " if row.place else ""
+        yield Problem(file, row.line, place + "; ".join(wrong)) if wrong else Example(values, file, row.line, row.place)
 
 
 def wrong_text(text: Any) -> str:

@@ -6,6 +6,7 @@ import re
 
 from bertsmith.core.errors import DataError
 from bertsmith.data.formats.base import formats
+from bertsmith.data.formats.conll import looks_like_conll
 from bertsmith.data.lines import guess_encoding
 from bertsmith.data.sources import Source
 
@@ -14,6 +15,12 @@ LOOKED_AT = 50
 
 LABEL = re.compile(r"[+-]?\d{1,3}|[A-Z]{2,}:\w+|__label__\S+")
 """What the label of a `label text` line looks like."""
+
+KEY = re.compile(r'(?<!\\)"(data|paragraphs|qas|choice)"\s*:')
+HEADER = re.compile(r'\{\s*"header"\s*:')
+LISTS = re.compile(r"\[\s*\[")
+DIALOGUES = re.compile(r"\[\s*\[\s*\[")
+"""What the nested formats are told by."""
 
 PACKED = {
     b"\x1f\x8b": ("gzip", "gunzip -k"),
@@ -43,12 +50,15 @@ def recognise(source: Source, encoding: str = "utf-8") -> str:
     if not head.strip(b"\xef\xbb\xbf \t\r\n"):
         raise DataError(f"{source.name} is empty")
     by_suffix = {suffix: name for name, kind in formats.items() for suffix in kind.suffixes}
-    found = by_suffix.get(source.suffix)
-    if found and found != "text":
-        return "jsonl" if found == "json" else found
+    found = by_suffix.get(source.suffix, "text")
+    if found in ("json", "jsonl"):
+        return _nested(_decoded(head, encoding)) or "jsonl"
+    if found not in ("text", "tsv"):
+        return found
     if guess_encoding(head) and encoding == "utf-8":
-        return "text"  # reading it says what the encoding seems to be
-    return _by_content(head, encoding)
+        return found  # reading it says what the encoding seems to be
+    by_content = _by_content(head, encoding)
+    return by_content if found == "text" or by_content == "conll" else found
 
 
 def refuse_packed(source: Source) -> None:
@@ -65,18 +75,41 @@ def refuse_packed(source: Source) -> None:
         raise DataError(f"{source.name} is compressed ({kind}): unpack it first: {command} {source.path or 'FILE'}")
 
 
+def _decoded(head: bytes, encoding: str) -> str:
+    return head.decode(encoding, errors="replace").removeprefix("\ufeff")
+
+
 def _by_content(head: bytes, encoding: str) -> str:
     if head.startswith(b"PAR1"):
         return "parquet"
-    lines = head.decode(encoding, errors="replace").removeprefix("\ufeff").split("\n")
+    text = _decoded(head, encoding)
+    lines = text.split("\n")
     lines = [line.rstrip("\r") for line in (lines[:-1] or lines)[:LOOKED_AT]]
     filled = [line for line in lines if line.strip()]
+    if text.lstrip().startswith(("{", "[")) and (nested := _nested(text)):
+        return nested
     if filled and filled[0].lstrip().startswith("{"):
         return "jsonl"
+    if looks_like_conll(lines):
+        return "conll"
     tabs = {line.count("\t") for line in lines}
     if len(tabs) == 1 and 0 not in tabs:
         return "tsv"
     return "labelled" if _is_labelled(filled) else "text"
+
+
+def _nested(text: str) -> str | None:
+    """Which of the formats that nest JSON begins so, also where it is nested wrongly: its reader says what is wrong."""
+    text = text.lstrip()
+    keys = set(KEY.findall(text))
+    if text.startswith("["):
+        if DIALOGUES.match(text) or (LISTS.match(text) and "choice" in keys):
+            return "c3"
+        return "squad" if keys & {"paragraphs", "qas"} else None
+    is_spread = "data" in keys or text.partition("\n")[0].strip() == "{"
+    if keys >= {"paragraphs", "qas"} or (is_spread and keys & {"paragraphs", "qas"}):
+        return "squad"
+    return "mrqa" if "qas" in keys or HEADER.match(text) else None
 
 
 def _is_labelled(lines: list[str]) -> bool:

@@ -19,10 +19,15 @@ from bertsmith.layers.encoder import Trace
 from bertsmith.models.loading import Checkpoint
 from bertsmith.objectives.remedy import without_head
 from bertsmith.tasks.base import Prediction, Task
-from bertsmith.tasks.outcome import Outcome, as_array
+from bertsmith.tasks.marked import Marked
+from bertsmith.tasks.outcome import Outcome, Output, as_array
+from bertsmith.tasks.vectors import SentenceVectors
 
 TOP = 5
 """Tokens that are shown for a [MASK]."""
+
+TOGETHER = 8
+"""Rows of one text that are computed together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Inspection:
         trace: Every state and every attention weight.
         draws: What masked-language modelling would hide.
         prediction: Of a fine-tuned model.
+        marked: What it found in the text, where its task finds places.
         guesses: For every [MASK] of the text, by its column.
         notes: What the user should know.
     """
@@ -61,6 +67,7 @@ class Inspection:
     trace: Trace
     draws: list[Draw]
     prediction: Prediction | None
+    marked: Marked | None
     guesses: Mapping[int, list[Guess]]
     notes: tuple[str, ...]
 
@@ -78,6 +85,7 @@ class Inspection:
             "truncated": self.tokens.truncated,
             "draws": [asdict(draw) for draw in self.draws],
             "prediction": self.prediction,
+            "marked": self.marked and self.marked.as_json(),
             "guesses": {str(place): [asdict(guess) for guess in guesses] for place, guesses in self.guesses.items()},
             "notes": self.notes,
         }
@@ -98,8 +106,8 @@ def inspect(
 
     Args:
         checkpoint: The model.
-        text: The first segment.
-        text_pair: The second segment.
+        text: What the task reads first: a text, a context that is asked something.
+        text_pair: The second text of a pair, or the question that is asked.
         name: Of the model, for titles.
         task: What it was fine-tuned for, for a prediction.
         masks: How often masks are drawn.
@@ -107,7 +115,7 @@ def inspect(
         segmenter: Where Chinese words come from; a registered name.
 
     Raises:
-        RecipeError: The text is empty.
+        RecipeError: The text is empty, or the task needs something else.
 
     Example:
         >>> from bertsmith.models import load
@@ -116,11 +124,13 @@ def inspect(
     """
     if not text.strip() or (text_pair is not None and not text_pair.strip()):
         raise RecipeError("the text is empty; there is nothing to look at")
-    tokens = tokens_of(checkpoint, text, text_pair, segmenter)
+    given = _named(task, text, text_pair)
+    first, second = _as_read(task, given)
+    tokens = tokens_of(checkpoint, first, second, segmenter)
     with torch.inference_mode():
         trace = checkpoint.model.backbone.trace(tokens.batch)
         guesses = _guesses(checkpoint, tokens)
-        prediction = None if task is None else _prediction(checkpoint, task, text, text_pair)
+        outcome = None if task is None or not _is_asked(task, text_pair) else _outcome(checkpoint, task, given)
     return Inspection(
         model=name,
         facts=facts_of(checkpoint),
@@ -128,7 +138,8 @@ def inspect(
         contributions=contributions_of(trace),
         trace=trace,
         draws=draws_of(tokens, checkpoint.tokenizer, masks, unit),
-        prediction=prediction,
+        prediction=task.decode(outcome)[0] if task and outcome else None,
+        marked=task.marked(outcome) if task and outcome else None,
         guesses=guesses,
         notes=tuple(_notes(checkpoint, tokens, text_pair, name)),
     )
@@ -161,12 +172,38 @@ def _guesses(checkpoint: Checkpoint, tokens: Tokens) -> dict[int, list[Guess]]:
     }
 
 
-def _prediction(checkpoint: Checkpoint, task: Task, text: str, text_pair: str | None) -> Prediction:
-    examples = [Example({"text": text} if text_pair is None else {"text": text, "text_pair": text_pair})]
+def _is_asked(task: Task, text_pair: str | None) -> bool:
+    """Whether a task has something to say: that of vectors compares two texts, and a single one is looked at without."""
+    return text_pair is not None or not isinstance(task, SentenceVectors)
+
+
+def _named(task: Task | None, text: str, text_pair: str | None) -> dict[str, str]:
+    """The texts under the names of the columns that they are to the task."""
+    names = Task.asked if task is None else task.asked
+    given = {name: part for name, part in zip(names, (text, text_pair), strict=False) if part is not None}
+    missing = [] if task is None else [column for column in task.inputs() if column not in given]
+    if task is not None and missing:
+        raise RecipeError(f"the task {task.name!r} needs {' and '.join(missing)}; the texts that it is given are {' and then '.join(names)}")
+    return given
+
+
+def _as_read(task: Task | None, given: Mapping[str, str]) -> tuple[str, str | None]:
+    """The texts in the order in which the model reads them."""
+    columns = () if task is None else task.inputs()
+    first, *rest = sorted(given, key=lambda name: columns.index(name) if name in columns else len(columns))
+    return given[first], given[rest[0]] if rest else None
+
+
+def _outcome(checkpoint: Checkpoint, task: Task, given: Mapping[str, str]) -> Outcome:
+    """What the model says, of a long text a few windows at a time."""
+    examples = [Example(given)]
     rows = list(task.encode(examples, checkpoint.tokenizer, labelled=False))
-    batch = task.collate(rows, [np.random.default_rng(0)] * len(rows), checkpoint.tokenizer)
-    outputs = [as_array(output) for output in task.outputs(checkpoint.model, batch)]
-    return task.decode(Outcome(outputs, rows, examples, checkpoint.tokenizer))[0]
+    outputs: list[Output] = []
+    for place in range(0, len(rows), TOGETHER):
+        some = rows[place : place + TOGETHER]
+        batch = task.collate(some, [np.random.default_rng(0)] * len(some), checkpoint.tokenizer)
+        outputs += [as_array(output) for output in task.outputs(checkpoint.model, batch)]
+    return Outcome(outputs, rows, examples, checkpoint.tokenizer)
 
 
 def _notes(checkpoint: Checkpoint, tokens: Tokens, text_pair: str | None, name: str) -> list[str]:

@@ -13,8 +13,15 @@ import numpy as np
 
 from bertsmith.inspecting.inspection import Inspection
 from bertsmith.inspecting.vectors import PARTS
+from bertsmith.tasks.marked import Marked
 
 TEMPLATE = Path(__file__).parent / "page.html"
+
+EXCERPT = 3000
+"""Characters of a text that are shown around what was found in it."""
+
+BEST = 2
+"""Scores that are shown of a token."""
 
 LARGEST_ATTENTION = 3_000_000
 """Attention weights in a page, a byte each."""
@@ -29,7 +36,8 @@ def page(inspection: Inspection) -> str:
         groups=_word_groups(inspection),
         styles=["added" if column.word is None else f"segment-{column.token_type_id}" for column in inspection.tokens.columns],
         longest=max(max(part.norms[name] for name in (*PARTS, "sum")) for part in inspection.contributions),
-        data={**inspection.as_json(), "attention": _attention(inspection)},
+        marked=inspection.marked and _marked(inspection.marked.excerpt(EXCERPT)),
+        data={**inspection.as_json(), "marked": None, "attention": _attention(inspection)},
     )
 
 
@@ -38,6 +46,15 @@ def _word_groups(inspection: Inspection) -> list[dict[str, Any]]:
     numbered = enumerate(inspection.tokens.columns)
     groups = groupby(numbered, key=lambda item: (item[1].word, item[0] if item[1].word is None else 0))
     return [{"word": word, "places": [place for place, _ in members]} for (word, _), members in groups]
+
+
+def _marked(marked: Marked) -> dict[str, Any]:
+    """What was found in a text: the text in pieces, and every token with its scores, the best first where there are many."""
+    tokens: list[dict[str, Any]] = []
+    for (start, end), scores in zip(marked.spans.tolist(), marked.scores, strict=True):
+        named = sorted(zip(marked.names, scores.tolist(), strict=True), key=lambda pair: -pair[1])[:BEST] if len(marked.names) > BEST else None
+        tokens.append({"text": marked.text[start:end], "scores": named or list(zip(marked.names, scores.tolist(), strict=True))})
+    return {"pieces": marked.pieces(), "tokens": tokens}
 
 
 def _attention(inspection: Inspection) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from rich.text import Text
 from bertsmith.inspecting.inspection import Inspection
 from bertsmith.inspecting.masks import Draw, Fate
 from bertsmith.inspecting.vectors import PARTS
+from bertsmith.tasks.marked import Marked
 
 Weights = Float[np.ndarray[Any, Any], "length length"]
 
@@ -26,6 +27,12 @@ MAP_TOKENS = 40
 
 LOOKS = 3
 """Tokens that are named as those which a token looks at most."""
+
+EXCERPT = 600
+"""Characters of a text that are shown around what was found in it."""
+
+FEW_NAMES = 4
+"""Scores of a token that are shown side by side."""
 
 SHADES = " ░▒▓█"
 
@@ -123,10 +130,40 @@ def _masks_view(inspection: Inspection) -> RenderableType:
 def _answers(inspection: Inspection) -> Iterator[RenderableType]:
     """What a fine-tuned model says of the text, and what fills its [MASK]s."""
     if inspection.prediction is not None:
-        yield Text.assemble(("prediction: ", "bold"), ", ".join(f"{name} {_value(value)}" for name, value in inspection.prediction.items()))
+        single = {name: value for name, value in inspection.prediction.items() if not _is_list(value)}
+        yield Text.assemble(("prediction: ", "bold"), ", ".join(f"{name} {_value(value)}" for name, value in single.items()))
+        for name, items in inspection.prediction.items():
+            if _is_list(items):
+                yield from (Text(f"  {name} {number}: {_in_words(item)}") for number, item in enumerate(items, 1))
+    if inspection.marked is not None:
+        yield from ("", _marked_text(inspection.marked), "", _marked_tokens(inspection.marked))
     for place, guesses in inspection.guesses.items():
         listed = "  ".join(f"{guess.token} {guess.probability:.1%}" for guess in guesses)
         yield Text.assemble((f"{inspection.tokens.columns[place].token} at {place}: ", "bold"), listed)
+
+
+def _marked_text(marked: Marked) -> Text:
+    """The text with what was found in it."""
+    shown = Text()
+    for part, mark in marked.excerpt(EXCERPT).pieces():
+        shown.append(_on_one_line(part), "bold reverse" if mark else "")
+        if mark:
+            shown.append(f" {mark.name} {mark.score:.0%}", "bold green")
+    return shown
+
+
+def _marked_tokens(marked: Marked) -> RenderableType:
+    """The tokens that score highest, in their order: with all of their scores, or with the best one where there are many."""
+    shown = np.sort(np.argsort(-marked.scores.max(1, initial=0), kind="stable")[:ROWS])
+    few = len(marked.names) <= FEW_NAMES
+    table = _table("characters", "token", *(marked.names if few else ("best", "score")))
+    for place in shown.tolist():
+        (start, end), scores = marked.spans[place].tolist(), marked.scores[place]
+        best = int(scores.argmax())
+        cells = [f"{score:.1%}" for score in scores.tolist()] if few else [marked.names[best], f"{scores[best]:.1%}"]
+        table.add_row(f"{start}-{end}", Text(_on_one_line(marked.text[start:end])), *cells)
+    left = len(marked.spans) - len(shown)
+    return _with_remark(table, f"… and {left:,} more tokens, which score lower" if left else "")
 
 
 def _notes(inspection: Inspection) -> Iterator[RenderableType]:
@@ -171,3 +208,11 @@ def _shade(share: float) -> str:
 
 def _value(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _in_words(item: Any) -> str:
+    return ", ".join(f"{name} {_value(value)}" for name, value in item.items()) if isinstance(item, dict) else _value(item)

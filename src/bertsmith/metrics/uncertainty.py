@@ -90,7 +90,7 @@ def bootstrap_interval(
     """Percentile bootstrap: the metric on sets of examples drawn with replacement, as large as the original (Efron 1979).
 
     Args:
-        metric: Takes the columns and gives a number, e.g. `accuracy`.
+        metric: Takes the columns and gives a number, e.g. `accuracy`, or `micro_f1` of the counts of each example (`span_counts`).
         columns: Arrays with one row for each example (labels, predictions), drawn together.
         seed: Of the draws.
         level: Confidence, in (0, 1).

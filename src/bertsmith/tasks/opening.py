@@ -7,11 +7,13 @@ from typing import Any
 from bertsmith.checkpoint.folder import read_json
 from bertsmith.core.errors import CheckpointError, RecipeError
 from bertsmith.core.fields import Place, component
+from bertsmith.layers.decoder import EncoderDecoder
 from bertsmith.models.loading import Checkpoint
 from bertsmith.objectives.remedy import without_head
 from bertsmith.tasks import Task, tasks
+from bertsmith.tasks.vectors import SentenceVectors
 
-TASKS_OF_HEADS = {"tagging": "tagging", "span": "extractive_qa", "choice": "multiple_choice"}
+TASKS_OF_HEADS = {"tagging": "tagging", "crf": "tagging", "span": "extractive_qa", "choice": "multiple_choice"}
 """Tasks that a head tells of by itself."""
 
 LONGEST = 512
@@ -41,6 +43,8 @@ def task_of(checkpoint: Checkpoint, model: str, wanted: Wanted = None) -> Task:
         raise RecipeError("the task that is asked for cannot be used", problems)
     if task is None:
         raise CheckpointError(f"the task of {model} cannot be used", problems)
+    if reason := task.misfit(checkpoint.model.family):
+        raise CheckpointError(f"{model} cannot do the task {task.name!r}: {reason}")
     if task.has_labels and not task.labels and checkpoint.labels:
         task = replace(task, labels=checkpoint.labels)
     lacking = sorted(head for head in task.heads() if head not in checkpoint.stored_heads or head in checkpoint.fresh_heads)
@@ -49,6 +53,7 @@ def task_of(checkpoint: Checkpoint, model: str, wanted: Wanted = None) -> Task:
         raise CheckpointError("\n\n".join(without_head(head, model) for head in pretrained))
     if lacking:
         raise CheckpointError(f"{model} has no trained head {' and '.join(lacking)} for the task {task.name!r} ({_trained(checkpoint)})")
+    _check_size(checkpoint, model, task)
     task.check(checkpoint.tokenizer)
     return task
 
@@ -68,7 +73,29 @@ def _table(checkpoint: Checkpoint, model: str, wanted: Wanted) -> Mapping[str, A
             "training: see `bertsmith tasks prompted`"
         )
     labels = {"labels": checkpoint.labels} if found not in tasks or tasks[found].has_labels else {}
-    return {"name": found, **labels, "max_length": _longest(checkpoint)}
+    options = tasks[found].as_published(checkpoint.model) if found in tasks else {}
+    return {"name": found, **labels, "max_length": _longest(checkpoint), **_pooling(checkpoint, found), **options}
+
+
+def _pooling(checkpoint: Checkpoint, name: str) -> Mapping[str, Any]:
+    """How a task of vectors is to make them, where the model's folder says it."""
+    settings = checkpoint.vectors
+    if settings is None or name not in tasks or not issubclass(tasks[name], SentenceVectors):
+        return {}
+    settings.check()
+    longest = checkpoint.model.family.max_length
+    return {"pooling": settings.pooling, "max_length": min(settings.max_length or longest, longest)}
+
+
+def _check_size(checkpoint: Checkpoint, model: str, task: Task) -> None:
+    """A head that says something else has as many outputs by chance alone."""
+    wanted = {request.labels for request in task.heads().values() if request.labels}
+    if checkpoint.labels and wanted - {len(checkpoint.labels)}:
+        names = ", ".join(checkpoint.labels[:10])
+        raise CheckpointError(
+            f"the head of {model} has {len(checkpoint.labels)} outputs ({names}), and the task {task.name!r} with the labels "
+            f"{', '.join(task.labels[:10])} takes {max(wanted)}: it was fine-tuned for something else"
+        )
 
 
 def _longest(checkpoint: Checkpoint) -> int:
@@ -79,6 +106,8 @@ def _guessed(checkpoint: Checkpoint) -> str | None:
     for head, name in TASKS_OF_HEADS.items():
         if head in checkpoint.stored_heads and name in tasks:
             return name
+    if "lm" in checkpoint.stored_heads and isinstance(checkpoint.model.backbone, EncoderDecoder):
+        return "text_to_text"  # a decoder alone can go on with any text, and has learned to answer to none
     if "classification" not in checkpoint.stored_heads:
         return None
     assert checkpoint.folder is not None, "it was loaded from a folder"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Batch, Example
 from bertsmith.models.family import Model
-from bertsmith.tasks.base import Prediction, SentenceTask, label_number, tasks
+from bertsmith.tasks.base import Belonging, Prediction, SentenceTask, label_number, tasks
 from bertsmith.tasks.outcome import Outcome
 
 
@@ -103,6 +103,17 @@ class SingleSentence(SentenceTask):
     def gold(self, example: Example) -> str | None:
         """The label's name."""
         return None if example.get("label") is None else str(example["label"])
+
+    def groups(self, example: Example) -> Mapping[str, Belonging]:
+        """Its label."""
+        return {"label": self.gold(example) or ""}
+
+    def by_label(self, outcome: Outcome) -> dict[str, dict[str, float]]:
+        """Precision, recall, F1 and number of examples of every label."""
+        from bertsmith.metrics.classification import label_scores
+
+        scores = label_scores(_gold(outcome), outcome.scores.argmax(1), len(self.labels))
+        return {label: asdict(score) for label, score in zip(self.labels, scores, strict=True)}
 
 
 def _gold(outcome: Outcome) -> np.ndarray:

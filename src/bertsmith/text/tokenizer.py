@@ -15,7 +15,7 @@ that is not there is an error that says what is there.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, SupportsInt
 
@@ -28,6 +28,9 @@ from bertsmith.text.tokenizer_files import TokenizerFiles, from_tokens, read_fol
 from bertsmith.text.tokenizer_writing import write_folder
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+CHINESE = "[\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
+BESIDE_CHINESE = re.compile(rf"(?<={CHINESE}) | (?={CHINESE})")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +63,36 @@ class Pieces:
 
     input_ids: Int32[np.ndarray, " length"]
     offsets: Int32[np.ndarray, "length 2"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """What a family puts around the two texts of a pair: `[CLS]` text `[SEP]` text `[SEP]`.
+
+    Attributes:
+        opening: Token ids before the first text.
+        middle: Token ids between the two.
+        closing: Token ids after the second text.
+        segments: Of the opening, the first text, the middle, the second text and the closing.
+    """
+
+    opening: Int32[np.ndarray, " opening"]
+    middle: Int32[np.ndarray, " middle"]
+    closing: Int32[np.ndarray, " closing"]
+    segments: tuple[int, int, int, int, int]
+
+    @property
+    def size(self) -> int:
+        """Its tokens."""
+        return len(self.opening) + len(self.middle) + len(self.closing)
+
+    def around(
+        self, first: Int32[np.ndarray, " first"], second: Int32[np.ndarray, " second"]
+    ) -> tuple[Int32[np.ndarray, " length"], Int32[np.ndarray, " length"]]:
+        """Token ids and segments of a pair, given the ids of its texts."""
+        parts = (self.opening, first, self.middle, second, self.closing)
+        segments = np.repeat(np.array(self.segments, np.int32), [len(part) for part in parts])
+        return np.concatenate(parts), segments
 
 
 class Tokenizer:
@@ -195,13 +228,34 @@ class Tokenizer:
         Raises:
             RecipeError: `max_length` has no room for the special tokens; or a pair is to be encoded and the family puts nothing between two texts.
         """
-        if text_pairs is not None and self.num_special(pair=True) <= self.num_special(pair=False):
-            raise RecipeError(f"two texts need a sep_token between them, and this vocabulary has none; it has {self._roles()}. Join them yourself")
+        if text_pairs is not None:
+            self._require_separator()
         special = self.num_special(text_pairs is not None)
         if max_length is not None and max_length < special:
             raise RecipeError(f"max_length is {max_length}; the special tokens alone are {special}, ask for more")
         inputs = list(texts) if text_pairs is None else list(zip(texts, text_pairs, strict=True))
         return [self._encoding(raw, max_length) for raw in self._run(inputs, special=True)]
+
+    def frame(self) -> Frame:
+        """What `encode` puts around the two texts of a pair, for those who put pairs together themselves.
+
+        Raises:
+            RecipeError: The family puts nothing between two texts.
+
+        Example:
+            >>> tokenizer = Tokenizer.from_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "好"])
+            >>> frame = tokenizer.frame()
+            >>> [part.tolist() for part in (frame.opening, frame.middle, frame.closing)], frame.segments
+            ([[2], [3], [3]], (0, 0, 0, 1, 1))
+        """
+        self._require_separator()
+        raw = self._backend.encode("a", "a")
+        ids, segments = self._ids(raw), raw.type_ids
+        first, second = ([place for place, owner in enumerate(raw.sequence_ids) if owner == number] for number in (0, 1))
+        ends = [0, first[0], first[-1] + 1, second[0], second[-1] + 1, len(ids)]
+        opening, _, middle, _, closing = (ids[begin:end] for begin, end in pairwise(ends))
+        of_parts = [segments[begin] if begin < end else 0 for begin, end in pairwise(ends)]
+        return Frame(opening, middle, closing, (of_parts[0], of_parts[1], of_parts[2], of_parts[3], of_parts[4]))
 
     def pieces(self, text: str) -> Pieces:
         """One text's tokens, nothing added and nothing cut."""
@@ -219,6 +273,16 @@ class Tokenizer:
         left_out = self.special_ids if skip_special else frozenset[int]()
         known = (number for number in numbers if 0 <= number < self.vocabulary_size and number not in left_out)
         return self._backend.decoder.decode([self._strings[number] for number in known])
+
+    def text_of(self, ids: Iterable[SupportsInt]) -> str:
+        """The text that a model has written: as `decode`, but for the blanks that WordPiece puts between Chinese characters.
+
+        Example:
+            >>> Tokenizer.from_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "我", "爱", "bert", "##s"]).text_of([2, 5, 6, 7, 8, 3])
+            '我爱berts'
+        """
+        text = self.decode(ids)
+        return BESIDE_CHINESE.sub("", text) if self.kind == "WordPiece" else text
 
     def token(self, number: SupportsInt) -> str:
         """The token of an id, as the vocabulary writes it.
@@ -239,6 +303,10 @@ class Tokenizer:
         if role not in self.role_ids:
             raise CheckpointError(f"this vocabulary has no {role}; it has {self._roles()}. What you ask for needs a model of another family")
         return self.role_ids[role]
+
+    def _require_separator(self) -> None:
+        if self.num_special(pair=True) <= self.num_special(pair=False):
+            raise RecipeError(f"two texts need a sep_token between them, and this vocabulary has none; it has {self._roles()}. Join them yourself")
 
     def _roles(self) -> str:
         return ", ".join(f"{role} {self._strings[number]}" for role, number in self.role_ids.items()) or "no special tokens"

@@ -20,7 +20,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -113,6 +113,23 @@ def word_starts(text: str, offsets: Int[np.ndarray, "tokens 2"], segmenter: Segm
     starts = boundaries[visible]
     starts[1:] &= visible[1:] != visible[:-1]
     return starts
+
+
+def split_words(text: str, segmenter: Segmenter) -> list[str]:
+    """The words of a text, punctuation marks included, white space not.
+
+    Args:
+        text: Any text.
+        segmenter: Cuts runs of Han characters, as for `word_starts`.
+
+    Example:
+        >>> split_words("用 Python3.11 编程！", segmenters["jieba"])
+        ['用', 'Python3', '.', '11', '编程', '！']
+    """
+    offsets = np.arange(len(text))[:, None] + [0, 1]
+    starts = np.flatnonzero(word_starts(text, offsets, segmenter)).tolist()
+    pieces = (text[start:end].strip() for start, end in pairwise([*starts, len(text)]))
+    return [piece for piece in pieces if piece]
 
 
 def _kinds(text: str) -> tuple[UInt8[np.ndarray, " length"], Bool[np.ndarray, " length"], Bool[np.ndarray, " length"]]:

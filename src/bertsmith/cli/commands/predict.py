@@ -11,7 +11,9 @@ from bertsmith.core.errors import RecipeError
 EXAMPLE = """\
   bertsmith predict runs/reviews/model new.tsv --output predicted.jsonl
   cat new.txt | bertsmith predict runs/reviews/model - | head
-  bertsmith predict runs/match/model --text "How old are you?" --text-pair "What is your age?\""""
+  bertsmith predict runs/match/model --text "How old are you?" --text-pair "What is your age?"
+  bertsmith predict runs/reading/model --question "谁写了《红楼梦》？" --context "《红楼梦》的作者是曹雪芹。"
+"""
 
 
 def predict(
@@ -23,6 +25,8 @@ def predict(
     output: Annotated[str, typer.Option("--output", metavar="FILE", help="Where the JSON lines go; '-' is standard output.")] = "-",
     text: Annotated[str | None, typer.Option("--text", metavar="TEXT", help="One text, in the place of INPUT.")] = None,
     text_pair: Annotated[str | None, typer.Option("--text-pair", metavar="TEXT", help="The second text of the pair.")] = None,
+    question: Annotated[str | None, typer.Option("--question", metavar="TEXT", help="One question, in the place of INPUT.")] = None,
+    context: Annotated[str | None, typer.Option("--context", metavar="TEXT", help="The text that answers it.")] = None,
     task: TaskName = None,
     columns: Columns = None,
     format_name: Format = None,
@@ -41,14 +45,16 @@ def predict(
     from bertsmith.cli.truncation import say_truncated
     from bertsmith.inference.engine import Engine
 
-    if (source is None) == (text is None):
-        raise RecipeError("name an INPUT (a file, or '-' for standard input) or give one --text TEXT")
-    if source is not None and text_pair is not None:
-        raise RecipeError("--text-pair goes with --text; an INPUT has its second texts in a column")
+    named = {"text": text, "text_pair": text_pair, "question": question, "context": context}
+    given = {name: value for name, value in named.items() if value is not None}
+    if source is None and not given:
+        raise RecipeError("name an INPUT (a file, or '-' for standard input), or give one --text TEXT, or a --question with its --context")
+    if source is not None and given:
+        raise RecipeError(f"--{next(iter(given)).replace('_', '-')} is in the place of an INPUT, which has its texts in columns; give one of the two")
     sources = [] if source is None else input_sources(source, output)
     checkpoint, found_task = opened_for_use(model, task)
     engine = Engine(checkpoint, found_task, precision=precision)
-    rows = rows_to_predict(found_task, sources, text, text_pair, columns=column_names(columns), format_name=format_name)
+    rows = rows_to_predict(found_task, sources, given, columns=column_names(columns), format_name=format_name)
     account = Account()
     with opened_output(output) as file, terminal_progress(bars=output != STANDARD or not sys.stdout.isatty()) as progress:
         count = write_lines(predicted(engine, rows, account, progress), source, file)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import combinations
 
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import Finding, Patient, Severity, percent, place, plural, shorten, texts_of
+from bertsmith.data.checks.finding import SAID, Finding, Patient, Severity, percent, place, plural, shorten, texts_of
 
 SEVERE = 0.05
 """From this share of shared rows on, a score means nothing."""
@@ -26,7 +27,8 @@ Groups = dict[Hashable, list[Example]]
 
 def check_duplicates(patient: Patient) -> Iterator[Finding]:
     """Rows that are there twice, exactly or nearly."""
-    keys = {name: {id(row): _key(row) for row in rows} for name, rows in patient.splits.items()}
+    normal = cache(normalised)  # a context comes with several questions
+    keys = {name: {id(row): tuple(normal(text) or text for text in texts_of(row)) for row in rows} for name, rows in patient.splits.items()}
     for name, rows in patient.splits.items():
         yield from _within(patient, name, rows, keys[name])
     for one, other in combinations(patient.splits, 2):
@@ -55,11 +57,6 @@ class _Dropped(dict[int, "int | None"]):
 _DROPPED = _Dropped({ord(character): ord(character) for character in ".,:/-"})
 
 
-def _key(row: Example) -> tuple[str, ...]:
-    texts = texts_of(row)
-    return tuple(normalised(text) or text for text in texts)
-
-
 def _grouped(rows: Sequence[Example], keys: Mapping[int, Hashable]) -> Groups:
     groups: Groups = {}
     for row in rows:
@@ -73,11 +70,11 @@ def _within(patient: Patient, name: str, rows: Sequence[Example], keys: Mapping[
     firsts = [group[0] for group in by_text.values()]  # one row a text, so that what is the same is not counted again as nearly the same
     alike = [group for group in _grouped(firsts, keys).values() if len(group) > 1]
     for groups, code, words in ((same, "duplicates", "the same text"), (alike, "near_duplicates", "nearly the same text")):
-        torn = [group for group in groups if len({tuple(patient.labels(row)) for row in group}) > 1]
+        torn = [group for group in groups if len({tuple(patient.told(row)) for row in group}) > 1]
         if torn:
             places = tuple(_together(patient, group) for group in torn)
-            message = f"{plural(len(torn), 'text')} of {name} {_have(torn)} different labels in different rows ({words})"
-            advice = "one of the labels is wrong, or the text alone does not tell; decide, or remove them"
+            message = f"{plural(len(torn), 'text')} of {name} {_have(torn)} different {SAID[patient.kind]} in different rows ({words})"
+            advice = f"one of the {SAID[patient.kind]} is wrong, or the text alone does not tell; decide, or remove them"
             yield Finding(f"conflicting_{code}", "warning", message, len(torn), places, advice)
         extra = sum(len(group) - 1 for group in groups)
         if extra:
@@ -102,7 +99,7 @@ def _between(patient: Patient, one: str, other: str, keys: Mapping[int, Hashable
                 f"{plural(len(shared), 'row')} of {other} ({percent(len(shared), len(second))}) {'is' if len(shared) == 1 else 'are'} {words} {one}"
             )
             yield Finding(code, severity, message, len(shared), tuple(_together(patient, [row, *twins]) for row, twins in shared), advice)
-    yield from _half_shared(one, other, first, second)
+    yield from _half_shared(one, other, first, second) if patient.kind == "label" else _shared_contexts(one, other, first, second)
 
 
 def _half_shared(one: str, other: str, first: Sequence[Example], second: Sequence[Example]) -> Iterator[Finding]:
@@ -116,11 +113,23 @@ def _half_shared(one: str, other: str, first: Sequence[Example], second: Sequenc
         yield Finding("half_shared_rows", "note", message, len(rows), tuple(place(row) for row in rows), advice)
 
 
+def _shared_contexts(one: str, other: str, first: Sequence[Example], second: Sequence[Example]) -> Iterator[Finding]:
+    """Questions about a context that is known from training."""
+    known = {row["text_pair"] for row in first if isinstance(row.get("text_pair"), str)}
+    rows = [row for row in second if row.get("text_pair") in known]
+    if rows:
+        contexts = plural(len({row["text_pair"] for row in rows}), "context")
+        message = f"{plural(len(rows), 'row')} of {other} ({percent(len(rows), len(second))}) share {contexts} with {one}"
+        advice = "split by context, or better by the article that it is from, or the score says little about unseen texts"
+        severity: Severity = "warning" if len(rows) >= NOTABLE * len(second) else "note"
+        yield Finding("shared_contexts", severity, message, len(rows), tuple(place(row) for row in rows), advice)
+
+
 def _together(patient: Patient, rows: Sequence[Example], shown: int = 4) -> str:
     """All the places of a text, with their labels."""
-    told = [row.where + (f" ({', '.join(labels)})" if (labels := patient.labels(row)) else "") for row in rows[:shown]]
+    places = [row.where + (f" ({shorten(', '.join(told), 60)})" if (told := patient.told(row)) else "") for row in rows[:shown]]
     more = [f"{len(rows) - shown} more"] if len(rows) > shown else []
-    return f"{' = '.join(told + more)}  {shorten(' | '.join(texts_of(rows[0])), 60)!r}"
+    return f"{' = '.join(places + more)}  {shorten(' | '.join(texts_of(rows[0])), 60)!r}"
 
 
 def _have(groups: Sequence[object]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bertsmith.core.types import Example
+from bertsmith.data.checks.kinds import Kind, names_of, told_of
 
 Severity = Literal["error", "warning", "note"]
 
@@ -14,7 +15,11 @@ SHOWN = 3
 """Places that plain text shows of a finding; JSON has all of them."""
 
 MULTI_LABEL = "multi_label"
-REGRESSION = "regression"
+NUMBERS = ("regression", "similarity")
+"""Tasks whose labels are numbers."""
+
+SAID: dict[Kind, str] = {"label": "labels", "answers": "answers", "tags": "entities", "choice": "right choices", "target": "targets"}
+"""What rows say of their texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +58,31 @@ class Patient:
         splits: `train`, and `valid` and `test` where there are any. Every row knows its file and line.
         task: The task's name, which says what a label is: one name, several (`multi_label`) or a number (`regression`).
         wrong_label: What the task says against a label, if anything.
+        kind: What kind of rows they are.
     """
 
     splits: Mapping[str, Sequence[Example]]
     task: str | None = None
     wrong_label: Callable[[Any], str] = lambda _: ""
+    kind: Kind = "label"
 
     def rows(self) -> Iterator[tuple[str, Example]]:
         """Every row with the name of its split."""
         return ((name, row) for name, rows in self.splits.items() for row in rows)
 
+    @property
+    def noun(self) -> str:
+        """What is counted by its label."""
+        return "mention" if self.kind == "tags" else "row"
+
+    def told(self, row: Example) -> list[str]:
+        """What a row says of its text."""
+        return self.labels(row) if self.kind == "label" else told_of(row, self.kind)
+
     def labels(self, row: Example) -> list[str]:
-        """The names in the label of a row; none where it has no label."""
+        """The names in the label of a row, or of what stands for it; none where it has no label."""
+        if self.kind != "label":
+            return names_of(row, self.kind)
         label = row.get("label")
         if isinstance(label, list | tuple):
             return [str(name) for name in label]

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import MULTI_LABEL, REGRESSION, Finding, Patient, percent, place, plural
+from bertsmith.data.checks.finding import MULTI_LABEL, NUMBERS, Finding, Patient, percent, place, plural
 
 FEW_ROWS = 5
 """A label with fewer rows in training can hardly be learned."""
@@ -27,21 +27,33 @@ Counts = dict[str, Counter[str]]
 
 def check_labels(patient: Patient) -> Iterator[Finding]:
     """Everything that can be said of labels without reading a text."""
+    if patient.kind != "label":
+        return
     counts: Counts = {name: Counter(label for row in rows for label in patient.labels(row)) for name, rows in patient.splits.items()}
     if not counts["train"]:
         yield Finding("no_labels", "note", "train has no labels; nothing is said about labels", len(patient.splits["train"]))
         return
     if patient.task != MULTI_LABEL:
         yield from _missing(patient, counts)
-    if patient.task == REGRESSION:
+    if patient.task in NUMBERS:
         yield from _numbers(patient)
         return
     yield from _refused(patient)
     yield from _mixed(patient)
     yield from _kinds(counts["train"])
+    yield from check_names(patient, counts)
+
+
+def check_names(patient: Patient, counts: Counts) -> Iterator[Finding]:
+    """What can be said of labels, or of types of entities, by counting them.
+
+    Args:
+        patient: Where they are.
+        counts: How many rows of each label, or mentions of each type, a split has; `train` first.
+    """
     yield from _unknown(patient, counts)
     yield from _alike(counts)
-    yield from _balance(counts["train"])
+    yield from _balance(patient, counts["train"])
     yield from _shifted(counts)
 
 
@@ -120,7 +132,7 @@ def _unknown(patient: Patient, counts: Counts) -> Iterator[Finding]:
             yield Finding(
                 "absent_labels",
                 "note",
-                f"{name} has no row of {_listed(absent)}",
+                f"{name} has no {patient.noun} of {_listed(absent)}",
                 len(absent),
                 advice=f"{name} says nothing about how well they are predicted",
             )
@@ -150,22 +162,30 @@ def _plain(label: str) -> str:
     return plain.replace("_", "").replace("-", "") or plain
 
 
-def _balance(train: Counter[str]) -> Iterator[Finding]:
+def _balance(patient: Patient, train: Counter[str]) -> Iterator[Finding]:
     ranked = train.most_common()
     (most, highest), (least, lowest) = ranked[0], ranked[-1]
     if len(ranked) > 1 and highest >= IMBALANCE * lowest:
-        message = f"train is unbalanced: {most!r} has {highest:,} rows ({percent(highest, train.total())}), {least!r} has {lowest:,}"
-        always = f"always to say {most!r} would be right in {percent(highest, train.total())} of such rows; " if highest > train.total() / 2 else ""
-        yield Finding("imbalance", "warning", message, len(ranked), advice=f"{always}accuracy hardly counts the rare labels: look at macro F1 too")
+        share = percent(highest, train.total())
+        message = f"train is unbalanced: {most!r} has {plural(highest, patient.noun)} ({share}), {least!r} has {lowest:,}"
+        advice = _against_imbalance(patient, most, share if highest > train.total() / 2 else "")
+        yield Finding("imbalance", "warning", message, len(ranked), advice=advice)
     rare = {label: count for label, count in ranked if count < FEW_ROWS}
     if rare:
         yield Finding(
             "rare_labels",
             "warning",
-            f"labels with fewer than {FEW_ROWS} rows in train: {_listed(rare)}",
+            f"labels with fewer than {FEW_ROWS} {patient.noun}s in train: {_listed(rare)}",
             len(rare),
             advice="add rows, or merge them into another label",
         )
+
+
+def _against_imbalance(patient: Patient, most: str, share: str) -> str:
+    if patient.kind == "tags":
+        return "the score over all of them hardly counts the rare ones: look at F1 by type too"
+    always = f"always to say {most!r} would be right in {share} of such rows; " if share else ""
+    return f"{always}accuracy hardly counts the rare labels: look at macro F1 too"
 
 
 def _shifted(counts: Counts) -> Iterator[Finding]:

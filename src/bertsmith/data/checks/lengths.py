@@ -87,16 +87,18 @@ def check_lengths(patient: Patient, lengths: Mapping[str, Lengths], max_length: 
         return
     long = [(row, count) for name in tokens for row, count in zip(patient.splits[name], tokens[name].tolist(), strict=True) if count > max_length]
     if long:
-        yield _over_length(sorted(long, key=lambda item: -item[1]), sum(map(len, tokens.values())), max_length)
+        yield _over_length(patient, sorted(long, key=lambda item: -item[1]), sum(map(len, tokens.values())), max_length)
     yield from _unknown(lengths, sum(int(count.sum()) for count in tokens.values()))
 
 
-def _over_length(long: Sequence[tuple[Example, int]], total: int, max_length: int) -> Finding:
+def _over_length(patient: Patient, long: Sequence[tuple[Example, int]], total: int, max_length: int) -> Finding:
     are = "is" if len(long) == 1 else "are"
     message = f"{plural(len(long), 'row')} ({percent(len(long), total)}) {are} longer than {max_length} tokens; the longest has {long[0][1]:,}"
     places = tuple(place(row, plural(count, "token")) for row, count in long)
+    in_windows = patient.kind in ("answers", "tags")
     advice = "the rest is cut off; raise max_length up to what the model can take, or split the texts"
-    return Finding("over_length", "warning" if len(long) >= MANY_LONG * total else "note", message, len(long), places, advice)
+    advice = "they are read in windows that overlap" if in_windows else advice
+    return Finding("over_length", "warning" if len(long) >= MANY_LONG * total and not in_windows else "note", message, len(long), places, advice)
 
 
 def _unknown(lengths: Mapping[str, Lengths], total: int) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 from bertsmith.core.types import Example
@@ -49,8 +49,9 @@ def check_texts(patient: Patient) -> Iterator[Finding]:
     """Rows with something wrong in a text."""
     for symptom in SYMPTOMS:
         found: list[tuple[Example, str]] = []
+        find = cache(symptom.find)  # a context comes with several questions
         for _, row in patient.rows():
-            part = next((part for text in texts_of(row) if (part := symptom.find(text))), "")
+            part = next((part for text in texts_of(row) if (part := find(text))), "")
             if part:
                 found.append((row, part))
         if found:

@@ -19,10 +19,12 @@ class Row(NamedTuple):
     Attributes:
         line: The line it begins in, from 1.
         values: By the file's own column names; by position ("0", "1", …) where the file names none.
+        place: Where in that line it stands, in formats whose rows are not lines: `data[0].paragraphs[2].qas[1]`.
     """
 
     line: int
     values: Mapping[str, Any]
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,9 @@ from typing import Any
 from bertsmith.core.errors import DataError
 from bertsmith.data.dataset import Problem
 from bertsmith.data.formats.base import Reading, Row, formats
+from bertsmith.data.formats.nested import KINDS, JsonText, reason
 from bertsmith.data.lines import Line, decode_all, read_lines
 from bertsmith.data.sources import Source
-
-KINDS = {list: "an array", str: "a string", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
 
 
 class JsonLines:
@@ -27,7 +26,7 @@ class JsonLines:
             DataError: The file is one object spread over lines, or an array that breaks off.
         """
         if _begins_with(source, b"["):
-            yield from _read_array(source, decode_all(source, reading.encoding))
+            yield from _read_array(source, JsonText(source.name, decode_all(source, reading.encoding)))
             return
         for line in read_lines(source, encoding=reading.encoding):
             if isinstance(line, Problem):
@@ -49,47 +48,22 @@ def _read_line(source: Source, line: Line) -> Row | Problem:
     except (ValueError, RecursionError) as error:
         if line.number == 1 and line.text.strip() == "{":
             raise DataError(f"{source.name} is one JSON object spread over lines; expected is one object a line, or one array of objects") from error
-        return Problem(source.name, line.number, f"not JSON: {_reason(error)} in {_shorten(line.text)}")
+        return Problem(source.name, line.number, f"not JSON: {reason(error)} in {_shorten(line.text)}")
     return _row(source, line.number, value)
 
 
-def _read_array(source: Source, text: str) -> Iterator[Row | Problem]:
+def _read_array(source: Source, text: JsonText) -> Iterator[Row | Problem]:
     """The elements of an array, each with the line it begins in."""
-    decoder = json.JSONDecoder()
-    place = _skip_space(text, text.index("[") + 1)
-    line, counted = 1, 0
-    while not text.startswith("]", place):
-        line, counted = line + text.count("\n", counted, place), place
-        try:
-            value, place = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{source.name}:{line}: the array cannot be read further: {_reason(error)}") from error
-        yield _row(source, line, value)
-        place = _skip_space(text, place)
-        if text.startswith(",", place):
-            place = _skip_space(text, place + 1)
-        elif not text.startswith("]", place):
-            raise DataError(f"{source.name}:{line}: the array has neither ',' nor ']' after the element that begins here")
-    if text[place + 1 :].strip():
-        raise DataError(f"{source.name}: the file begins with an array and goes on after its end; expected is one array, or one object a line")
-
-
-def _skip_space(text: str, place: int) -> int:
-    while place < len(text) and text[place] in " \t\r\n":
-        place += 1
-    return place
+    for _ in text.elements():
+        line = text.line(text.start)
+        yield _row(source, line, text.value())
+    text.finish()
 
 
 def _row(source: Source, line: int, value: Any) -> Row | Problem:
     if not isinstance(value, dict):
         return Problem(source.name, line, f"{KINDS[type(value)]}, not an object")
     return Row(line, value)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at character {error.colno}"
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def _shorten(text: str, length: int = 60) -> str:

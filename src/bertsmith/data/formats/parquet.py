@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 from bertsmith.core.errors import DataError
@@ -46,7 +46,7 @@ class Hub:
     suffixes = ()
 
     def rows(self, source: Source, reading: Reading) -> Iterator[Row | Problem]:
-        """The rows of one split; numbers of classes become their names, and -1 becomes no label.
+        """The rows of one split; numbers of classes, lists of them too, become their names, and -1 becomes no label.
 
         Raises:
             DataError: The data set, its configuration or its split does not exist, or cannot be reached and is not in the local cache.
@@ -74,11 +74,16 @@ def _load(name: str) -> tuple[Any, dict[str, list[str]]]:
             f"{name} cannot be loaded: {error}. Without a network only data sets in the local cache can be read; "
             "download the file elsewhere and name it by its path"
         ) from error
-    return data, {column: kind.names for column, kind in data.features.items() if isinstance(kind, datasets.ClassLabel)}
+    kinds = {column: getattr(kind, "feature", kind) for column, kind in data.features.items()}  # of a list, what it is a list of
+    return data, {column: kind.names for column, kind in kinds.items() if isinstance(kind, datasets.ClassLabel)}
 
 
 def _class_name(value: Any, names: list[str] | None) -> Any:
-    if names is None or not isinstance(value, int):
+    if names is None:
+        return value
+    if isinstance(value, list):
+        return [_class_name(one, names) for one in cast("list[Any]", value)]
+    if not isinstance(value, int):
         return value
     return names[value] if value >= 0 else None
 
