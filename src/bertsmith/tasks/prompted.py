@@ -33,9 +33,9 @@ class Prompted(SingleSentence):
     The head is the one that was pre-trained, so it can do something without any training, and with a few dozen labels often more than a new one,
     for labels get their meaning from their words.
 
-    A word of k tokens is scored in a gap of k [MASK]s by `log p(first token) + … + log p(last token)`, all of them from one reading of the text; words
-    of as many tokens share that reading. A label's score is the mean over its words, and labels are compared by the softmax of their scores, in
-    training too. For words of one token that is what PET and LM-BFF compute.
+    A word of k tokens is scored in a gap of k [MASK]s by `log p(first token) + … + log p(last token)`, all of them from one reading of the text;
+    words of as many tokens share that reading. A label's score is the mean over its words, and labels are compared by the softmax of their scores,
+    in training too. For words of one token that is what PET and LM-BFF compute.
 
     Needs:
         `text`, `label`; and `text_pair` where the template has it. A model with a trained head for hidden tokens (`mlm`).
