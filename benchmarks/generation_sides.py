@@ -67,9 +67,9 @@ def bertsmith(folder: Path, tokens: int, *, prepared: bool = True) -> Write:
     import torch
 
     from bertsmith.core.types import Batch
-    from bertsmith.inference.generation import Generation, generate
-    from bertsmith.inference.generation.fused import fused
-    from bertsmith.inference.generation.running import Parts
+    from bertsmith.generation import Generation, generate
+    from bertsmith.generation.running import Parts
+    from bertsmith.inference.fused_decoder import fused
     from bertsmith.models.loading import load
 
     parts = Parts.of(load(str(folder / "model")).model)

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertsmith.cli import measuring
 from bertsmith.models import families, load
 from bertsmith.tasks import Outcome, tasks
 from tests.cli.conftest import Cli
@@ -32,7 +31,7 @@ def labelled(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the bootstrap: under the type checks of the tests a thousand take seconds."""
-    monkeypatch.setattr(measuring, "ROUNDS", 50)
+    monkeypatch.setattr("bertsmith.tasks.base.ROUNDS", 50)
 
 
 def test_evaluate_gives_metrics_an_interval_and_a_baseline(cli: Cli, models: Path, labelled: Path):
@@ -44,7 +43,7 @@ def test_evaluate_gives_metrics_an_interval_and_a_baseline(cli: Cli, models: Pat
     assert found["main_metric"] == "accuracy"
     assert found["interval"]["low"] <= found["metrics"]["accuracy"] <= found["interval"]["high"]
     assert found["interval"]["level"] == 0.95
-    assert found["constant_answer"]["accuracy"] == pytest.approx(3 / 5)
+    assert found["baseline"]["accuracy"] == pytest.approx(3 / 5)
 
 
 @pytest.mark.parametrize(("name", "labels"), [("multi_label", ["fast", "cheap,fast", "", "fast"]), ("regression", ["1.5", "2", "3", "4.5"])])
@@ -54,11 +53,48 @@ def test_evaluate_other_tasks(cli: Cli, models: Path, tmp_path: Path, name: str,
     file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     found = cli("evaluate", models / name, file).json
     assert found["main_metric"] == tasks[name].best_metric
+    assert ("labels" in found) == (name == "multi_label")
     assert found["interval"]["low"] <= found["interval"]["high"]
     if name == "multi_label":
-        assert found["constant_answer"]["micro_f1"] == pytest.approx(2 * 3 / (4 + 4)), "fast for all: 3 of 4 given, 3 of 4 found"
+        assert found["baseline"]["micro_f1"] == pytest.approx(2 * 3 / (4 + 4)), "fast for all: 3 of 4 given, 3 of 4 found"
     else:
-        assert found["constant_answer"]["mean_squared_error"] == pytest.approx(np.var([1.5, 2, 3, 4.5]), rel=1e-5)
+        assert found["baseline"]["mean_squared_error"] == pytest.approx(np.var([1.5, 2, 3, 4.5]), rel=1e-5)
+
+
+def test_evaluate_gives_the_metrics_of_every_label(cli: Cli, models: Path, labelled: Path):
+    found = cli("evaluate", models / "single", labelled).json
+    assert {label: scores["support"] for label, scores in found["labels"].items()} == {"差": 2, "好": 3}
+
+
+@pytest.mark.parametrize("name", ["errors.html", "errors.jsonl"])
+def test_evaluate_writes_where_the_model_is_wrong(cli: Cli, models: Path, labelled: Path, tmp_path: Path, name: str):
+    ran = cli("evaluate", models / "single", labelled, "--errors", tmp_path / name)
+    assert (ran.status, ran.err) == (0, f"written: {tmp_path / name}\n")
+    written = (tmp_path / name).read_text(encoding="utf-8")
+    wrong = 5 - round(5 * ran.json["metrics"]["accuracy"])
+    if name.endswith("html"):
+        assert f"{5 - wrong} of 5 examples are done without a mistake." in written
+        return
+    lines = [json.loads(line) for line in written.splitlines()]
+    assert lines[0]["metrics"] == ran.json["metrics"]
+    assert sum(line["kind"] == "case" for line in lines) == lines[0]["wrong"] == wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("errors.txt", "its ending says what is written: .html for a page, .jsonl for JSON lines"),
+        ("-", "its ending says what is written"),
+        ("nowhere/errors.html", "cannot write"),
+    ],
+)
+def test_an_analysis_that_cannot_be_written_is_refused_before_any_work(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+):
+    monkeypatch.chdir(tmp_path)
+    ran = cli("evaluate", "no-model", "no-data", "--errors", name)
+    assert (ran.status, ran.out) == (2, "")
+    assert message in ran.err
 
 
 def test_the_constant_answer_is_the_commonest_label():

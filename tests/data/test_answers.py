@@ -28,6 +28,9 @@ CONTEXT = "甲方为北京大学（北大），乙方为北京大学出版社。
         (" 出版社。 ", 0, Placed(19, 23, "alike")),
         ("北京 大学", 16, Placed(15, 19, "alike")),
         ("清华", 3, None),
+        ("出版社！", 0, Placed(19, 22, "trimmed")),
+        ("《北京 大学》，", 14, Placed(15, 19, "trimmed")),
+        ("！", 3, None),
         (" ", 3, None),
         ("", 3, None),
         ("甲", 0, Placed(0, 1, "there")),
@@ -40,8 +43,9 @@ def test_where_an_answer_stands(text, start, expected):
 def test_what_is_found_alike_is_in_the_context_s_own_characters():
     context = "价格为 １２.５ 元，约合 ② 美元"
     placed = realigned(context, "12.5元", 0)
-    assert placed and context[placed.start : placed.end] == "１２.５ 元"
-    assert realigned(context, "2美元", 0) == Placed(15, 19, "alike")
+    assert placed is not None
+    assert context[placed.start : placed.end] == "１２.５ 元"
+    assert realigned(context, "2美元", 0) == Placed(14, 18, "alike")
 
 
 def test_overlapping_places_are_all_looked_at():
@@ -100,5 +104,4 @@ def test_misplaced_answers_of_cmrc(shared_data):
     dataset = read(shared_data / "cmrc2018" / "dev.json", needed=("question", "context"))
     answers = [(row["context"], answer["text"], answer["start"]) for row in dataset for answer in row["answers"]]
     how = Counter(placed.how if (placed := realigned(*answer)) else "nowhere" for answer in answers)
-    assert how.total() - how["there"] == 200
-    print(how)
+    assert how == {"there": 9457, "moved": 7, "trimmed": 160, "nowhere": 33}

@@ -123,7 +123,7 @@ def test_rules_of_the_scheme_are_the_task_s_business(write):
         (["a O"] * 3 + ["b B-X"], True),
         (["John B-PER", "b", "", "c O", "d O", "e O"], True),
         (["I am blood type O", "I-PER", "so is he"], False),
-        (["good film B-movie", "a film O"], False),
+        (["a good film B-movie", "a film O"], False),
         (["good film\tB-movie", "a film\tO"] * 9, False),
         (["1 good", "0 bad"] * 9, False),
         (["-DOCSTART- -X- O O", "", "EU NNP B-NP B-ORG"], True),
@@ -152,11 +152,10 @@ def test_any_sentences_come_back(wanted, separator, is_chosen):
 
 
 def test_people_daily(shared_data):
-    dataset = read(shared_data / "peopledaily" / "train.txt", needed=TAGGED)
-    assert (len(dataset), dataset.files[0].format, dataset.problems) == (50_658, "conll", ())
+    dataset = read(shared_data / "peopledaily" / "dev.txt", needed=TAGGED)
+    assert (len(dataset), dataset.files[0].format, dataset.problems) == (4631, "conll", ())
     tags = Counter(tag for row in dataset for tag in row["tags"])
-    assert (tags["B-PER"], tags["B-LOC"], tags["B-ORG"], tags["O"]) == (17_615, 36_517, 20_571, 1_928_070)
-    assert len(read(shared_data / "peopledaily" / "dev.txt", needed=TAGGED)) == 4631
+    assert (tags["B-PER"], tags["B-LOC"], tags["B-ORG"], tags["O"]) == (1973, 2877, 1331, 152_505)
 
 
 @pytest.mark.parametrize(("name", "size"), [("train", 3394), ("dev", 1009), ("test", 1287)])

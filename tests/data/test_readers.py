@@ -367,7 +367,9 @@ def test_columns_by_position(write):
 
 def test_names_that_tasks_do_not_know_are_told_once(write):
     path = write("a.jsonl", '{"sentence": "a", "mark": 1, "nr": 7}\n' * 240)
-    with pytest.raises(DataError, match=r"unknown name 'txet' \(did you mean 'text'\?\); known: text, text_pair, label, document, .*, entities, target$") as caught:
+    with pytest.raises(
+        DataError, match=r"unknown name 'txet' \(did you mean 'text'\?\); known: text, text_pair, label, document, .*, entities, target$"
+    ) as caught:
         read(path, columns={"txet": "sentence", "label": "mark"})
     assert caught.value.problems == ()
     assert read(path, columns={"text": "sentence", "id": "nr", "aspect": "mark"}, needed=("text", "aspect"))[0]["id"] == 7

@@ -38,16 +38,20 @@ def test_fused_equals_ordinary(minilm, texts):
         assert (ordinary - fused).abs().max() < 1e-5
 
 
-def test_embeddings_are_those_of_transformers(minilm, minilm_folder, texts):
+@pytest.mark.parametrize("limit", [None, 512])
+def test_embeddings_are_those_of_sentence_transformers(minilm, minilm_folder, texts, limit):
+    """Written down anew: the mean over all tokens, of length 1; where nothing else is asked for, of the 256 tokens that the folder names."""
     from transformers import AutoModel, AutoTokenizer
 
+    texts = texts[-12:]
     tokenizer, model = AutoTokenizer.from_pretrained(minilm_folder), AutoModel.from_pretrained(minilm_folder).eval()
-    inputs = tokenizer(texts, padding=True, truncation=True, max_length=512, return_tensors="pt")
+    inputs = tokenizer(texts, padding=True, truncation=True, max_length=limit or 256, return_tensors="pt")
     with torch.inference_mode():
         states = model(**inputs).last_hidden_state
     mask = inputs["attention_mask"].unsqueeze(2)
     expected = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1).numpy()
-    assert np.abs(Engine(minilm, precision="float32").embed(texts) - expected).max() < 1e-5
+    assert inputs["attention_mask"].sum(1).max() == (limit or 256), "one of the texts is longer"
+    assert np.abs(Engine(minilm, precision="float32").embed(texts, max_length=limit) - expected).max() < 1e-5
 
 
 def test_batches_change_nothing(minilm, texts):

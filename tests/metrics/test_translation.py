@@ -4,9 +4,10 @@ import sys
 
 import pytest
 from sacrebleu import corpus_bleu, corpus_chrf
+from sacrebleu import sentence_chrf as sentence_chrf_of_sacrebleu
 
 from bertsmith.core.errors import DataError, MissingExtraError
-from bertsmith.metrics.translation import translation_scores
+from bertsmith.metrics.translation import bleu_counts, bleu_of, sentence_chrf, translation_scores
 
 ENGLISH = ["The cat sat on the mat today .", "It rained, and nobody went out."]
 GIVEN = ["The cat sat on a mat.", "It rained and nobody went out."]
@@ -19,10 +20,10 @@ def test_english_is_sacrebleus():
 
 
 def test_chinese_is_cut_by_characters():
-    given, wanted = ["今天北京天气很好。"], ["今天天气很好。"]
+    given, wanted = ["今天 北京 的 天气 很 好 。"], ["今天 上海 的 天气 很 好 。"]
     scores = translation_scores(given, wanted)
     assert scores["bleu"] == pytest.approx(corpus_bleu(given, [wanted], tokenize="zh").score / 100)
-    assert 0 < translation_scores(given, wanted, tokenizer="13a")["bleu"] < scores["bleu"]
+    assert translation_scores(given, wanted, tokenizer="13a")["bleu"] == pytest.approx(corpus_bleu(given, [wanted]).score / 100) != scores["bleu"]
 
 
 def test_bleu_by_hand():
@@ -48,3 +49,18 @@ def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics.bleu", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'bertsmith\[metrics\]'"):
         translation_scores(["a"], ["a"])
+
+
+def test_what_is_counted_in_texts_makes_the_score_of_their_set():
+    given, wanted = [*GIVEN, "nothing in common"], [[ENGLISH[0], "A cat was sitting on a mat."], [ENGLISH[1]], ["entirely other words here"]]
+    counts = bleu_counts(given, wanted)
+    assert bleu_of(counts) == pytest.approx(translation_scores(given, wanted)["bleu"])
+    assert bleu_of(counts[[0, 2]]) == pytest.approx(translation_scores([given[0], given[2]], [wanted[0], wanted[2]])["bleu"])
+    assert counts[2, :4].tolist() == [0, 0, 0, 0]
+    assert bleu_of(counts[[2]]) == pytest.approx(corpus_bleu(given[2:], [wanted[2]]).score / 100), "smoothed as sacrebleu does it"
+
+
+def test_chrf_of_single_texts_is_sacrebleus():
+    expected = [sentence_chrf_of_sacrebleu(text, [reference]).score / 100 for text, reference in zip(GIVEN, ENGLISH, strict=True)]
+    assert sentence_chrf(GIVEN, ENGLISH).tolist() == pytest.approx(expected)
+    assert sentence_chrf(["a b c"], [["x", "a b c"]]).tolist() == [1.0], "against the best of several"

@@ -27,6 +27,7 @@ CLASSES = {
     "tagging": "ForTokenClassification",
     "span": "ForQuestionAnswering",
     "replaced": "ForPreTraining",
+    "choice": "ForMultipleChoice",
 }
 
 
@@ -45,7 +46,7 @@ class Kind:
     """
 
     stem: str
-    heads: tuple[str, ...] = ("encoder", "mlm", "classification", "tagging", "span")
+    heads: tuple[str, ...] = ("encoder", "mlm", "classification", "tagging", "span", "choice")
     segments: bool = False
     tiny: Mapping[str, Any] = field(default_factory=dict[str, Any])
     pooler: bool = True
@@ -62,11 +63,15 @@ SEQUENCE_TO_SEQUENCE = {
 }
 CONDITIONAL = {"lm": "ForConditionalGeneration"}
 FAMILIES = {
-    "bert": Kind("Bert", ("encoder", "mlm", "nsp", "classification", "tagging", "span"), segments=True),
+    "bert": Kind("Bert", ("encoder", "mlm", "nsp", "classification", "tagging", "span", "choice"), segments=True),
     "roberta": Kind("Roberta"),
     "xlm-roberta": Kind("XLMRoberta"),
     "electra": Kind(
-        "Electra", ("encoder", "mlm", "replaced", "classification", "tagging", "span"), segments=True, tiny={"embedding_size": 16}, pooler=False
+        "Electra",
+        ("encoder", "mlm", "replaced", "classification", "tagging", "span", "choice"),
+        segments=True,
+        tiny={"embedding_size": 16, "summary_last_dropout": 0.0},
+        pooler=False,
     ),
     "albert": Kind("Albert", segments=True, tiny={"embedding_size": 16}),
     "gpt2": Kind(
@@ -107,7 +112,7 @@ TARGETED = {family for family, kind in FAMILIES.items() if kind.targets}
 OLD_FAMILIES_AND_HEADS = [(family, head) for family, head in FAMILIES_AND_HEADS if family not in {"gpt2", "distilbert", "modernbert", *TARGETED}]
 """Those with norms that the first releases named otherwise."""
 WITHOUT_SEGMENTS = {"gpt2", "distilbert", "modernbert", *TARGETED}
-SENTENCE_HEADS = {"nsp", "classification"}
+SENTENCE_HEADS = {"nsp", "classification", "choice"}
 VOCABULARY_HEADS = {"mlm", "lm"}
 LABELS = 3
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"的一是在不了有和人这中大为上个国我以要他", "the", "a", "##s", "model"]
@@ -216,6 +221,11 @@ def inputs(batch: Batch, peer: Any = None) -> dict[str, Tensor]:
     return {**given, "token_type_ids": batch.token_type_ids} if known else given
 
 
+def as_choices(given: dict[str, Tensor], choices: int) -> dict[str, Tensor]:
+    """Sequences as a peer takes the choices of questions, so many of each."""
+    return {name: tensor.unflatten(0, (-1, choices)) for name, tensor in given.items()}
+
+
 def ours(checkpoint: Checkpoint, head: str, batch: Batch, token_embeddings: Tensor | None = None) -> Tensor:
     """What our head says; for the vocabulary head and the bare encoder, at every real token."""
     encoded = checkpoint.model(batch, token_embeddings)
@@ -231,8 +241,10 @@ def ours(checkpoint: Checkpoint, head: str, batch: Batch, token_embeddings: Tens
 
 def theirs(peer: Any, head: str, batch: Batch, **more: Any) -> Tensor:
     """What the peer's head says, at the same places."""
-    output = peer(**{**inputs(batch, peer), **more})
     real = answered(batch)
+    if head == "choice":
+        return peer(**as_choices(inputs(batch, peer), len(real))).logits.T
+    output = peer(**{**inputs(batch, peer), **more})
     if head == "encoder":
         return output.last_hidden_state[real]
     if head == "span":

@@ -15,6 +15,7 @@ from tests.parity.peers import assert_close, ours, pair, ragged, theirs
         ("encoder", "dropout"),
         ("encoder", "attention_dropout"),
         ("classification", "seq_classif_dropout"),
+        ("choice", "seq_classif_dropout"),
         ("span", "qa_dropout"),
         ("tagging", "dropout"),
     ],

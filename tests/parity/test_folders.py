@@ -41,6 +41,7 @@ AUTO = {
     "classification": transformers.AutoModelForSequenceClassification,
     "tagging": transformers.AutoModelForTokenClassification,
     "span": transformers.AutoModelForQuestionAnswering,
+    "choice": transformers.AutoModelForMultipleChoice,
 }
 
 
@@ -69,7 +70,7 @@ def test_what_we_write_opens_in_transformers(family: str, head: str, tmp_path: P
 
 
 @pytest.mark.parametrize("family", BERT_AND_ROBERTA)
-@pytest.mark.parametrize("head", ["mlm", "classification", "tagging", "span"])
+@pytest.mark.parametrize("head", ["mlm", "classification", "tagging", "span", "choice"])
 def test_a_new_model_opens_in_transformers(family: str, head: str, tmp_path: Path):
     tokenizer = Tokenizer.from_tokens(VOCABULARY)
     sizes = {

@@ -12,11 +12,12 @@ from bertsmith.core.types import IGNORED, Batch, Example
 from bertsmith.objectives import Objective
 from bertsmith.objectives.mlm import MaskedLanguageModel
 from bertsmith.tasks.multi_label import MultiLabel
+from bertsmith.tasks.multiple_choice import MultipleChoice
 from bertsmith.tasks.pair import SentencePair
 from bertsmith.tasks.regression import Regression
 from bertsmith.tasks.single import SingleSentence
 from bertsmith.text.tokenizer import Tokenizer
-from tests.parity.peers import LABELS, VOCABULARY, Pair, assert_close, assert_gradients_equal, inputs, pair, ragged
+from tests.parity.peers import LABELS, VOCABULARY, Pair, as_choices, assert_close, assert_gradients_equal, inputs, pair, ragged
 
 FIVE = torch.tensor([0, 2, 1, 1, 0])
 NAMES = ("a", "b", "c")
@@ -47,6 +48,19 @@ def test_a_tasks_loss_is_equal(family: str, name: str, tmp_path: Path):
     both = pair(family, "classification", tmp_path, **problem)
     batch = ragged(family)
     assert_same_loss(both, task, Batch(**inputs(batch), labels={"label": ours}, counts={name: 5}), theirs)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "electra", "modernbert"])
+def test_the_loss_of_multiple_choice_is_equal(family: str, tmp_path: Path):
+    both, batch, right = pair(family, "choice", tmp_path), ragged(family, lengths=(7, 3, 12, 12, 1, 5)), torch.tensor([2, 0])
+    labels = {"label": right[:, None], "choices": torch.tensor([3, 3])}
+    counted = Batch(batch.input_ids, batch.attention_mask, batch.token_type_ids, labels, {"multiple_choice": 2})
+    loss = MultipleChoice().loss(both.checkpoint.model, counted)["multiple_choice"] / 2
+    expected = both.peer(**as_choices(inputs(batch, both.peer), 3), labels=right).loss
+    assert_close(loss, expected, "loss")
+    loss.backward()
+    expected.backward()
+    assert assert_gradients_equal(both) > 20
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta"])

@@ -18,6 +18,7 @@ from tests.parity.peers import (
     LABELS,
     SENTENCE_HEADS,
     Pair,
+    as_choices,
     assert_close,
     assert_gradients_equal,
     inputs,
@@ -62,11 +63,14 @@ def _at_first_token(peer: Any, batch: Batch) -> Tensor:
         return peer.classifier(peer.pre_classifier(first[:, 0]).relu())
     if hasattr(peer, "head"):
         return peer.classifier(peer.head(first[:, 0]))
+    if hasattr(peer, "sequence_summary"):
+        return peer.classifier(peer.sequence_summary(first))
     if hasattr(peer, "albert"):
         return peer.classifier(peer.albert.pooler_activation(peer.albert.pooler(first[:, 0])))
     if hasattr(peer, "cls"):
         return peer.cls(peer.bert.pooler(first))
-    return peer.classifier(peer.bert.pooler(first) if hasattr(peer, "bert") else first)
+    pooler = getattr(peer.base_model, "pooler", None)
+    return peer.classifier(first if pooler is None else pooler(first))
 
 
 def _replaced_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -135,6 +139,13 @@ def _target_losses(both: Pair, batch: Batch, target: Batch) -> tuple[Tensor, Ten
     return F.cross_entropy(scores, labels[labels != IGNORED]), expected
 
 
+def _choice_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    batch = ragged(both.family, lengths=(7, 3, 12, 12, 1, 5))
+    labels = torch.randint(0, 3, (2,), generator=generator)
+    scores = ours(both.checkpoint, both.head, batch).view(2, 3)
+    return F.cross_entropy(scores, labels), both.peer(**as_choices(inputs(batch, both.peer), 3), labels=labels).loss
+
+
 LOSSES: dict[str, Callable[[Pair, torch.Generator], tuple[Tensor, Tensor]]] = {
     "encoder": _encoder_losses,
     "mlm": _token_losses,
@@ -144,6 +155,7 @@ LOSSES: dict[str, Callable[[Pair, torch.Generator], tuple[Tensor, Tensor]]] = {
     "classification": _sentence_losses,
     "span": _span_losses,
     "replaced": _replaced_losses,
+    "choice": _choice_losses,
 }
 
 

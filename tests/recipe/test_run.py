@@ -80,7 +80,7 @@ def test_predictions_of_other_tasks_have_the_label_as_it_stands_in_the_data(worl
     run_stages(world, changed(MATCH, **{"from": "base", "task": task}))
     [first, *_] = (world / "out/stages/match/predictions.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(first).keys() == {"line", "text", "score", "gold"}
-    assert json.loads(first)["gold"] in {"0", "1"}
+    assert json.loads(first)["gold"] in {0.0, 1.0}
 
 
 def test_the_recipe_in_the_folder_of_a_stage_runs_that_stage_alone(world: Path):
@@ -449,3 +449,35 @@ def test_the_data_of_the_package_is_named_the_same_everywhere(world: Path):
     assert "/builtin/" not in written + (world / "out/result.json").read_text() + write_report(world / "out").read_text()
     absolute = changed(stage, data={"train": builtin_path(name)})
     assert run_stages(world, absolute).stages[0].key == first.stages[0].key, "what was done by its path stays done"
+
+
+def test_a_threshold_is_chosen_on_the_validation_data_and_kept_with_the_model(world: Path):
+    for name in ("train", "valid", "test"):
+        rows = [line.split("\t") for line in (world / f"{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+        lines = [json.dumps({"text": text, "label": ["good"] if label == "1" else []}, ensure_ascii=False) for label, text in rows]
+        (world / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    data = {name: f"{name}.jsonl" for name in ("train", "valid", "test")}
+    stage = changed(MATCH, **{"from": "base", "task": {"name": "multi_label", "max_length": 32}, "data": data, "train": {"epochs": 1}})
+    listener = Listener()
+    [tuned] = run_stages(world, stage, progress=listener).stages
+    threshold = load(str(world / "out/model")).task["threshold"]
+    assert listener.told(f"chosen on the validation data: threshold = {threshold:.4g}")
+    assert tuned.data["train"]["labels"].keys() == {"good"}
+    [fixed] = run_stages(world, changed(stage, task={"threshold": 0.5}), out="fixed").stages
+    assert tuned.metrics["valid"]["micro_f1"] >= fixed.metrics["valid"]["micro_f1"]
+    predictions = [json.loads(line) for line in (world / "out/stages/match/predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert all((line["scores"]["good"] >= threshold - 1e-6) == (line["labels"] == ["good"]) for line in predictions)
+    found = sum(line["labels"] == line["gold"] == ["good"] for line in predictions)
+    given, there = (sum(line[key] == ["good"] for line in predictions) for key in ("labels", "gold"))
+    assert tuned.metrics["test"]["micro_f1"] == pytest.approx(2 * found / (given + there))
+
+
+def test_large_numbers_are_learned_as_well_as_small_ones(world: Path):
+    for name in ("train", "test"):
+        rows = [line.split("\t") for line in (world / f"{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+        lines = [f"{60 + 20 * int(label)}\t{text}" for label, text in rows]
+        (world / f"{name}-large.tsv").write_text("\n".join(["label\ttext", *lines]), encoding="utf-8")
+    data = {"train": "train-large.tsv", "test": "test-large.tsv"}
+    stage = changed(MATCH, **{"from": "base", "task": {"name": "regression", "max_length": 32}, "train": {"epochs": 20, "batch_size": 8}})
+    [found] = run_stages(world, {**stage, "data": data}).stages
+    assert found.metrics["test"]["mean_squared_error"] < 0.5 * 10**2, "half of what always saying 70 costs"

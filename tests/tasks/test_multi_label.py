@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from bertsmith.core.errors import DataError
-from bertsmith.tasks.outcome import Outcome
+from bertsmith.data.dataset import Dataset
 from bertsmith.tasks.multi_label import MultiLabel
+from bertsmith.tasks.outcome import Outcome
 from tests.tasks.sentences import TOKENIZER, batch_of, examples, labelled, saying
 
 TASK = MultiLabel(labels=("cheap", "fast", "good"))
@@ -102,7 +103,9 @@ def test_a_probability_at_the_threshold_counts_alike_everywhere(threshold: float
     task = MultiLabel(labels=("a",), threshold=threshold)
     scores = np.array([[math.log(threshold / (1 - threshold)) + step * 1e-7] for step in range(-5, 6)], np.float32)
     gold = [{"label": np.array([1.0], np.float32)}] * len(scores)
-    assert task.correct(Outcome(list(scores), gold)).tolist() == [float(bool(prediction["labels"])) for prediction in task.decode(Outcome(list(scores)))]
+    assert task.correct(Outcome(list(scores), gold)).tolist() == [
+        float(bool(prediction["labels"])) for prediction in task.decode(Outcome(list(scores)))
+    ]
 
 
 def test_a_second_text_is_used_where_there_is_one():
@@ -126,3 +129,53 @@ def test_impossible_options_are_refused_by_name(options: dict[str, Any], message
 def test_an_empty_separator_is_refused():
     with pytest.raises(ValueError, match="separator is empty"):
         MultiLabel(separator="")
+
+
+def test_a_list_that_was_written_as_a_text_is_not_taken_for_names():
+    with pytest.raises(DataError) as caught:
+        MultiLabel().fitted(labelled("good", "['cheap', 'good']", '["fast"]', "[a]"))
+    assert [problem.split(" is a list")[0] for problem in caught.value.problems] == [
+        "train.tsv:3: label \"['cheap', 'good']\"",
+        "train.tsv:4: label '[\"fast\"]'",
+    ]
+
+
+def told(*scores: list[float]) -> Outcome:
+    rows = labelled(["cheap"], ["cheap", "fast"], [])
+    return Outcome([np.array(row, np.float32) for row in scores], list(TASK.encode(rows, TOKENIZER)), rows)
+
+
+def test_the_threshold_is_chosen_on_validation_data_unless_it_is_named():
+    outcome = told([-0.5, -3, -3], [-0.4, -0.6, -3], [-2, -3, -3])
+    assert TASK.metrics(outcome)["micro_f1"] == 0
+    tuned = TASK.tuned(outcome)
+    low, high = (1 / (1 + math.exp(-score)) for score in (-2, -0.6))
+    assert tuned.threshold == pytest.approx((low + high) / 2, abs=1e-6)
+    assert tuned.metrics(outcome)["micro_f1"] == 1
+    assert [said["labels"] for said in tuned.decode(outcome)] == [["cheap"], ["cheap", "fast"], []]
+    assert tuned.correct(outcome).tolist() == [1, 1, 1]
+    named = MultiLabel(labels=TASK.labels, threshold=0.5)
+    assert named.tuned(outcome) is named
+
+
+@pytest.mark.parametrize("score", [-200.0, 200.0])
+def test_a_chosen_threshold_is_one_that_may_be_named(score: float):
+    tuned = TASK.tuned(told(*[[score] * 3] * 3))
+    assert tuned.threshold is not None
+    assert MultiLabel(threshold=tuned.threshold) is not None
+
+
+def test_every_label_has_its_own_scores():
+    found = TASK.by_label(told([1, 1, -1], [1, -1, -1], [-1, -1, -1]))
+    assert found["cheap"] == {"precision": 1, "recall": 1, "f1": 1, "support": 2}
+    assert found["fast"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+    assert found["good"]["support"] == 0
+
+
+def test_the_baseline_gives_the_same_labels_to_all():
+    """Two of three are cheap, one is fast: cheap for all finds 2 of 3 with 3 given; cheap and fast for all, 3 of 3 with 6 given; both are 2/3."""
+    assert TASK.baseline(told([0, 0, 0], [0, 0, 0], [0, 0, 0]))["micro_f1"] == pytest.approx(2 * 2 / (3 + 3))
+
+
+def test_labels_are_counted_one_by_one():
+    assert TASK.label_counts(Dataset(labelled(["cheap", "fast"], "fast", "", None))) == {"cheap": 1, "fast": 2}

@@ -4,11 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bertsmith.core.errors import DataError
+from bertsmith.data.dataset import Dataset
+from bertsmith.models import create
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.regression import Regression
-from tests.tasks.sentences import TOKENIZER, batch_of, examples, labelled, saying
+from tests.tasks.sentences import SMALL, TOKENIZER, batch_of, examples, labelled, saying
 
 TASK = Regression().fitted(labelled(1, 2))
 SCORES = np.array([[5.5], [2.0], [-1.0]], np.float32)
@@ -71,3 +74,21 @@ def test_a_pair_has_a_number_too():
 def test_bounds_must_be_in_order(bounds: dict[str, float]):
     with pytest.raises(ValueError, match="minimum must be the smaller"):
         Regression(**bounds)
+
+
+def test_a_fresh_head_begins_where_the_labels_are():
+    model = create("bert", TOKENIZER, {**SMALL, "initializer_range": 0.5}, {"classification": 1}, seed=4).model
+    batch, _ = batch_of(TASK, labelled(60, 100, 80))
+    with torch.no_grad():
+        before = torch.stack(list(TASK.outputs(model, batch)))
+        TASK.begin(model, labelled(60, 100, "80"))
+        after = torch.stack(list(TASK.outputs(model, batch)))
+    assert torch.allclose(after, 80 + before * np.sqrt((20**2 + 20**2) / 3), rtol=1e-5)
+
+
+def test_what_an_analysis_needs():
+    [said] = TASK.decode(Outcome([np.array([2.25], np.float32)]))
+    assert TASK.answer(said) == 2.25
+    assert TASK.confidence(said) is None
+    assert TASK.groups(labelled("3.5")[0]) == {"label": 3.5}
+    assert TASK.label_counts(Dataset(labelled(1, 2))) == {}, "numbers are not counted one by one"

@@ -15,7 +15,7 @@ from torch import nn
 
 from bertsmith.checkpoint.weights import WeightTable
 from bertsmith.core.registry import Registry
-from bertsmith.core.types import Batch
+from bertsmith.core.types import Batch, Example
 from bertsmith.layers.attention import Sight
 from bertsmith.layers.decoder import DecoderBlock
 from bertsmith.layers.embeddings import Embeddings
@@ -26,10 +26,11 @@ from bertsmith.models.sequence_to_sequence import language_model
 from bertsmith.objectives import objectives
 from bertsmith.objectives.mlm import MaskedLanguageModel
 from bertsmith.tasks import tasks
+from bertsmith.tasks.embedding import Embedding
 from bertsmith.tasks.single import SingleSentence
 from bertsmith.testing import Peer, check_family, check_objective, check_task, check_tuning
 from bertsmith.testing.expectations import expect_close, expect_error
-from bertsmith.testing.tiny import ragged, tiny_family
+from bertsmith.testing.tiny import TEXTS, ragged, tiny_family
 from bertsmith.tuning import tunings
 from bertsmith.tuning.full import Full
 from bertsmith.tuning.lora import Lora
@@ -248,6 +249,13 @@ OBJECTIVES: dict[str, tuple[Change, str]] = {
         {"heads": lambda self: {**MLM.heads(self), "pooler": MLM.heads(self)["mlm"]}},
         "no gradient reaches the head 'pooler'",
     ),
+    "rows whose order counts": (
+        {
+            "rows_are_independent": False,
+            "loss": lambda self, model, batch: {"mlm": MLM.loss(self, model, batch)["mlm"] * (1 + batch.input_ids[0, 1])},
+        },
+        "the loss 'mlm' of a batch and that of the same rows in another order",
+    ),
     "no documentation": ({"__doc__": None}, "has no docstring"),
     "text that is not asked for": (
         {"encode": lambda self, examples, tokenizer: MLM.encode(self, (row for row in examples if row.get("text")), tokenizer)},
@@ -296,6 +304,12 @@ def test_what_is_wrong_with_a_task_is_found(what: str, registered: Any):
     kind = registered(tasks, SINGLE, change)
     with pytest.raises(AssertionError, match=message):
         check_task(kind)
+
+
+def test_rows_that_are_one_anothers_negatives_are_not_independent(registered: Any):
+    pairs = [Example({"text": text, "text_pair": TEXTS[-1 - number]}) for number, text in enumerate(TEXTS)]
+    with pytest.raises(AssertionError, match="the loss 'embedding' of a batch and the sum of those of its rows"):
+        check_task(registered(tasks, Embedding, {"rows_are_independent": True}), examples=pairs)
 
 
 def test_predictions_must_be_ready_for_json(registered: Any):

@@ -1,16 +1,16 @@
-"""A model's metrics on a data set, with what is needed to judge them: how far they can be trusted, and what a constant answer would score."""
+"""A model's metrics on a data set, with what is needed to judge them: how far they can be trusted, and what an answer without reading would score."""
 
 from typing import Any
 
 from bertsmith.cli.truncation import count_truncated
 from bertsmith.core.progress import Progress, followed
 from bertsmith.data.dataset import Dataset
-from bertsmith.inference.engine import CHUNK, Engine
-from bertsmith.tasks import Outcome
+from bertsmith.inference.engine import Engine
+from bertsmith.tasks import Outcome, Task
 
 
-def measured(engine: Engine, dataset: Dataset, progress: Progress) -> dict[str, Any]:
-    """Metrics, their interval, and what a constant answer scores.
+def outcome_of(engine: Engine, dataset: Dataset, progress: Progress) -> Outcome:
+    """What a model says of every row.
 
     Args:
         engine: The model and its task.
@@ -23,18 +23,23 @@ def measured(engine: Engine, dataset: Dataset, progress: Progress) -> dict[str, 
     task = engine.task
     assert task is not None, "it was opened for use"
     rows = list(followed(task.encode(dataset, engine.tokenizer), progress, "encode", len(dataset), "rows"))
-    begins = range(0, len(rows), CHUNK)
-    parts = followed((engine.outputs(rows[begin : begin + CHUNK]) for begin in begins), progress, "score", len(begins), "chunks")
-    outcome = Outcome([output for part in parts for output in part], rows, dataset.examples, engine.tokenizer)
-    metrics, interval = task.metrics(outcome), task.interval(outcome)
+    begins = range(0, len(rows), engine.chunk)
+    parts = followed((engine.outputs(rows[begin : begin + engine.chunk]) for begin in begins), progress, "score", len(begins), "chunks")
+    return Outcome([output for part in parts for output in part], rows, dataset.examples, engine.tokenizer)
+
+
+def measures(task: Task, outcome: Outcome, dataset: Dataset) -> dict[str, Any]:
+    """Metrics, the interval of the main one, what an answer without reading scores, and the metrics of single labels where there are any."""
+    metrics, interval, labels = task.metrics(outcome), task.interval(outcome), task.by_label(outcome)
     return {
         "task": task.name,
         "n": len(dataset),
         "metrics": metrics,
         "main_metric": task.best_metric,
         "interval": {"low": interval.low, "high": interval.high, "level": interval.level},
-        "constant_answer": task.baseline(outcome),
-        "truncated": count_truncated(rows),
+        "baseline": task.baseline(outcome),
+        **({"labels": labels} if labels else {}),
+        "truncated": count_truncated(outcome.rows),
         "dropped": dataset.dropped,
         "mended": dataset.mended,
     }

@@ -1,35 +1,61 @@
 """Opening a model that a command was given, to use it or to look at it."""
 
+from pathlib import Path
+
 from bertsmith.core.errors import CheckpointError
 from bertsmith.models import Checkpoint, load
 from bertsmith.tasks import Task
-from bertsmith.tasks.opening import task_of
+from bertsmith.tasks.opening import Wanted, task_of
 
 
-def opened_for_use(model: str, name: str | None = None) -> tuple[Checkpoint, Task]:
+def opened_for_use(model: str, task: str | None = None) -> tuple[Checkpoint, Task]:
     """A fine-tuned model and its task.
 
     Args:
         model: A folder, a name on the Hub, or `builtin:NAME`.
-        name: Of the task; where it is None, the folder has to tell.
+        task: As `--task` has it; where it is None, the folder has to tell.
 
     Raises:
         CheckpointError: The folder tells of no task, or has no trained head for it.
+        RecipeError: As for `wanted_task`.
     """
+    wanted = wanted_task(task)
     checkpoint = load(model)
-    return checkpoint, task_of(checkpoint, model, name)
+    return checkpoint, task_of(checkpoint, model, wanted)
 
 
-def opened_to_look(model: str, name: str | None = None) -> tuple[Checkpoint, Task | None]:
+def opened_to_look(model: str, task: str | None = None) -> tuple[Checkpoint, Task | None]:
     """A model, and its task if it has one: of a pre-trained model there is much to see too.
 
     Raises:
-        CheckpointError: As for `opened_for_use`, where a task is named, here or in the folder.
+        CheckpointError: As for `opened_for_use`, where a task is asked for, here or in the folder.
+        RecipeError: As for `wanted_task`.
     """
+    wanted = wanted_task(task)
     checkpoint = load(model)
     try:
-        return checkpoint, task_of(checkpoint, model, name)
+        return checkpoint, task_of(checkpoint, model, wanted)
     except CheckpointError:
-        if name is not None or checkpoint.task:
+        if wanted is not None or checkpoint.task:
             raise
         return checkpoint, None
+
+
+def wanted_task(task: str | None) -> Wanted:
+    """What `--task` says: a name, or a task's table as a recipe has it, on the command line or in a file.
+
+    A file holds the keys of the table, or the line of a recipe as it stands there (`task = { … }`).
+
+    Raises:
+        RecipeError: The file cannot be read, or it is not TOML.
+
+    Example:
+        >>> wanted_task("single"), wanted_task('{ name = "single", max_length = 64 }')
+        ('single', {'name': 'single', 'max_length': 64})
+    """
+    if task is None or not (task.startswith("{") or task.endswith(".toml")):
+        return task
+    from bertsmith.recipe.source import read_text, read_toml  # few ask for it, and recipes take time to learn
+
+    table = read_toml(f"task = {task}", "--task") if task.startswith("{") else read_toml(read_text(Path(task), "file with a task"), task)
+    return table.get("task", table)

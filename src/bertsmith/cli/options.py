@@ -15,7 +15,12 @@ Input = Annotated[
 ]
 Data = Annotated[str, typer.Argument(metavar="DATA", help="Labelled data: a file or a pattern in any format, hub:owner/name, or builtin:NAME/FILE.")]
 TaskName = Annotated[
-    str | None, typer.Option("--task", metavar="NAME", help="The task, where the model's folder does not name it: see bertsmith tasks.")
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="TASK",
+        help="The task, where the model's folder does not say it: its name, or its table as in a recipe, '{ name = …, … }' or a .toml file.",
+    ),
 ]
 Columns = Annotated[
     list[str] | None,

@@ -11,11 +11,11 @@ from bertsmith.cli.vectors import Matrix, Vector
 from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import DataError
 from bertsmith.core.progress import Progress, followed
-from bertsmith.core.types import Example, Features
+from bertsmith.core.types import Example
 from bertsmith.data.dataset import Problem
 from bertsmith.data.readers import stream, wrong_text
 from bertsmith.data.sources import Source
-from bertsmith.inference.engine import CHUNK, Engine
+from bertsmith.inference.engine import Engine
 from bertsmith.tasks import Outcome, Prediction, Task
 
 Result = TypeVar("Result")
@@ -39,7 +39,7 @@ def rows_to_predict(
     if sources:
         return stream(sources, columns=columns, format=format_name, needed=needed)
     if unread := [_option(name) for name in given if name not in (*task.columns, *task.optional_columns)]:
-        reads = "one text" if needed == ["text"] else " and ".join(needed)
+        reads = "one text" if needed in (["text"], []) else " and ".join(needed)
         raise DataError(f"the task {task.name!r} reads {reads}: leave {' and '.join(unread)} out")
     missing = [column for column in needed if not given.get(column, "").strip()]
     if missing:
@@ -76,21 +76,27 @@ def predicted(engine: Engine, rows: Iterable[Example | Problem], account: Accoun
         account.truncated += count_truncated(features)
         return task.decode(Outcome(engine.outputs(features), features, examples, engine.tokenizer))
 
-    return followed(_by_chunks(good_rows(rows, account.problems), predict), progress, "predict", None, "rows")
+    return followed(_by_chunks(good_rows(_judged(task, rows), account.problems), predict, engine.chunk), progress, "predict", None, "rows")
 
 
 def embedded(
-    engine: Engine, rows: Iterable[Example | Problem], account: Account, progress: Progress, *, pooling: str, normalise: bool
+    engine: Engine, rows: Iterable[Example | Problem], account: Account, progress: Progress, *, pooling: str | None, normalise: bool | None
 ) -> Iterator[tuple[Example, Vector]]:
     """Every good row with the vector of its text, in order."""
 
     def embed(examples: list[Example]) -> Matrix:
-        encodings = engine.tokenizer.encode_many([str(example["text"]) for example in examples], max_length=engine.max_length)
-        account.truncated += sum(encoding.truncated > 0 for encoding in encodings)
-        features: list[Features] = [{"input_ids": one.input_ids, "token_type_ids": one.token_type_ids} for one in encodings]
+        features = engine.rows_of([str(example["text"]) for example in examples])
+        account.truncated += count_truncated(features)
         return engine.pooled(features, pooling, normalise=normalise)
 
-    return followed(_by_chunks(good_rows(rows, account.problems), embed), progress, "embed", None, "rows")
+    return followed(_by_chunks(good_rows(rows, account.problems), embed, engine.chunk), progress, "embed", None, "rows")
+
+
+def _judged(task: Task, rows: Iterable[Example | Problem]) -> Iterator[Example | Problem]:
+    """The rows, with a problem in the place of those that the task cannot use."""
+    for row in rows:
+        reason = "" if isinstance(row, Problem) else task.wrong_input(row)
+        yield Problem(row.file, row.line, reason) if reason else row
 
 
 def good_rows(rows: Iterable[Example | Problem], problems: list[Problem]) -> Iterator[Example]:
@@ -167,7 +173,7 @@ def refuse_bad_lines(problems: list[Problem], count: int) -> None:
         )
 
 
-def _by_chunks(examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]]) -> Iterator[tuple[Example, Result]]:
+def _by_chunks(examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]], size: int) -> Iterator[tuple[Example, Result]]:
     """Examples with their results, computed for as many of them at once as are sorted together."""
-    for chunk in chunks(examples, CHUNK, characters):
+    for chunk in chunks(examples, size, characters):
         yield from zip(chunk, compute(chunk), strict=True)

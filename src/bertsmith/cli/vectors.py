@@ -35,3 +35,18 @@ def write_array(file: Path, vectors: Sequence[Vector] | Matrix) -> None:
             np.save(opened, np.asarray(vectors, np.float32), allow_pickle=False)
     except OSError as error:
         raise RecipeError(f"cannot write {file}: {error.strerror}") from error
+
+
+def read_array(file: Path) -> Matrix:
+    """Map an .npy file of a row a vector; what is not looked at is not read.
+
+    Raises:
+        RecipeError: It is not there, or holds something else.
+    """
+    try:
+        found = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise RecipeError(f"cannot read vectors from {file}: {getattr(error, 'strerror', None) or error}") from error
+    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind != "f":
+        raise RecipeError(f"{file} does not hold vectors: an .npy file with a row of numbers for every text, as `bertsmith embed --output` writes it")
+    return found

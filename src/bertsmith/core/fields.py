@@ -162,8 +162,8 @@ def described(hint: Any) -> str:
     """An annotation in the words of a recipe.
 
     Example:
-        >>> described(int | None), described(str | tuple[str, ...])
-        ('a whole number', 'a string or a list of strings')
+        >>> described(int | None), described(str | tuple[str, ...]), described(Mapping[str, int])
+        ('a whole number', 'a string or a list of strings', 'a table, each value a whole number')
     """
     plain = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
     if hint in plain:
@@ -177,7 +177,7 @@ def described(hint: Any) -> str:
         inner = described(arguments[0])
         return f"a list of {NUMBERS.get(inner, inner)}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return "a table"
+        return "a table" if not arguments or arguments[1] is Any else f"a table, each value {described(arguments[1])}"
     return str(hint)
 
 

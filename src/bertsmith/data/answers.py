@@ -1,7 +1,7 @@
 """Answers of reading comprehension: as files write them, and where they really stand.
 
-Published sets hold answers that are not at their `answer_start`: some were counted in another version of the text, some differ from it by a space or by
-the width of a bracket. `realigned` finds them again, and says how; what to do with the rest, and to count both, is the task's business.
+Published sets hold answers that are not at their `answer_start`: some were counted in another version of the text, some differ from it by a space
+or by the width of a bracket. `realigned` finds them again, and says how; what to do with the rest, and to count both, is the task's business.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ class Placed(NamedTuple):
     Attributes:
         start: Its first character in the context.
         end: The character after its last one: `context[start:end]` is the answer in the context's own characters.
-        how: `there`: where its file says; `moved`: the same characters at another place; `alike`: but for width and white space.
+        how: `there`: where its file says; `moved`: the same characters at another place; `alike`: but for width and white space; `trimmed`: but for
+            punctuation at its ends, too.
     """
 
     start: int
     end: int
-    how: Literal["there", "moved", "alike"]
+    how: Literal["there", "moved", "alike", "trimmed"]
 
 
 def realigned(context: str, text: str, start: int) -> Placed | None:
     """Where an answer stands in its context.
 
-    It stays where its file says if it is there; otherwise it is at the nearest place where the same characters are; otherwise at the nearest where they
-    are but for full and half width (NFKC) and white space.
+    It stays where its file says if it is there; otherwise it is at the nearest place where the same characters are; otherwise at the nearest where
+    they are but for full and half width (NFKC) and white space; otherwise so without the punctuation that it begins and ends with.
 
     Args:
         context: What the answer is part of.
@@ -48,6 +49,8 @@ def realigned(context: str, text: str, start: int) -> Placed | None:
         Placed(start=11, end=16, how='moved')
         >>> realigned("今天（周一）在下雨", "(周一) 在", 0)
         Placed(start=2, end=7, how='alike')
+        >>> realigned("今天在下雨，很冷", "在下雨。", -1)
+        Placed(start=2, end=5, how='trimmed')
         >>> realigned("今天在下雨", "下雪", 3) is None
         True
     """
@@ -58,10 +61,7 @@ def realigned(context: str, text: str, start: int) -> Placed | None:
     nearest = _nearest(context, text, start)
     if nearest >= 0:
         return Placed(nearest, nearest + len(text), "moved")
-    folded, origins = _folded(context)
-    wanted, _ = _folded(text)
-    nearest = _nearest(folded, wanted, bisect_left(origins, start)) if wanted else -1
-    return None if nearest < 0 else Placed(origins[nearest], origins[nearest + len(wanted) - 1] + 1, "alike")
+    return _alike(context, text, start, "alike") or _alike(context, _trimmed(text), start, "trimmed")
 
 
 def answers_of(value: Any) -> list[Answer]:
@@ -80,7 +80,7 @@ def answers_of(value: Any) -> list[Answer]:
     if isinstance(value, dict):
         value = _by_row(cast("dict[str, Any]", value))
     if not isinstance(value, list):
-        raise ValueError(f"answers is {str(value)[:40]!r}, not a list of objects with 'text' and 'start'")
+        raise ValueError(f"answers is {str(value)[:40]!r}, not a list of objects with 'text' and 'start'")  # noqa: TRY004
     return [_answer(f"answers[{number}]", answer) for number, answer in enumerate(cast("list[Any]", value))]
 
 
@@ -88,7 +88,7 @@ def _by_row(columns: dict[str, Any]) -> list[dict[str, Any]]:
     starts = columns.get("start", columns.get("answer_start"))
     texts = columns.get("text")
     if not isinstance(texts, list) or not isinstance(starts, list):
-        raise ValueError("answers is an object without the lists 'text' and 'answer_start'")
+        raise ValueError("answers is an object without the lists 'text' and 'answer_start'")  # noqa: TRY004 (wrong is the file, not the caller)
     pairs = cast("list[Any]", texts), cast("list[Any]", starts)
     if len(pairs[0]) != len(pairs[1]):
         raise ValueError(f"answers has {len(pairs[0])} texts and {len(pairs[1])} starts")
@@ -97,17 +97,31 @@ def _by_row(columns: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _answer(name: str, value: Any) -> Answer:
     if not isinstance(value, dict):
-        raise ValueError(f"{name} is {str(value)[:40]!r}, not an object with 'text' and 'start'")
+        raise ValueError(f"{name} is {str(value)[:40]!r}, not an object with 'text' and 'start'")  # noqa: TRY004
     given = cast("dict[str, Any]", value)
     text, start = given.get("text"), given.get("start", given.get("answer_start"))
     if not isinstance(text, str):
-        raise ValueError(f"{name} has no text" if text is None else f"{name} has the text {str(text)[:40]!r}, which is no string")
+        raise ValueError(f"{name} has no text" if text is None else f"{name} has the text {str(text)[:40]!r}, which is no string")  # noqa: TRY004
     if not text.strip():
         raise ValueError(f"{name} is empty; a question without an answer has none: []")
     if not isinstance(start, int) or isinstance(start, bool):
         missing = "no start (-1 stands for its first place in the context)"
-        raise ValueError(f"{name} has {missing if start is None else f'the start {str(start)[:40]!r}, which is no whole number'}")
+        raise ValueError(f"{name} has {missing if start is None else f'the start {str(start)[:40]!r}, which is no whole number'}")  # noqa: TRY004
     return {"text": text, "start": start}
+
+
+def _alike(context: str, text: str, start: int, how: Literal["alike", "trimmed"]) -> Placed | None:
+    """Where a text stands but for width and white space."""
+    folded, origins = _folded(context)
+    wanted, _ = _folded(text)
+    nearest = _nearest(folded, wanted, bisect_left(origins, start)) if wanted else -1
+    return None if nearest < 0 else Placed(origins[nearest], origins[nearest + len(wanted) - 1] + 1, how)
+
+
+def _trimmed(text: str) -> str:
+    """A text without the punctuation and white space that it begins and ends with."""
+    inner = [place for place, character in enumerate(text) if unicodedata.category(character)[0] not in "PZ"]
+    return text[inner[0] : inner[-1] + 1] if inner else ""
 
 
 def _nearest(context: str, text: str, start: int) -> int:

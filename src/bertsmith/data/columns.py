@@ -147,13 +147,15 @@ def _column(keys: Sequence[str], column: str | int) -> str | None:
 def _recognise(keys: Sequence[str], needed: Sequence[str]) -> dict[str, str]:
     by_name = {key.strip().lower(): key for key in reversed(keys)}
     pair = next((pair for pair in PAIRS if all(name in by_name for name in pair)), ())
+    singles = (*SINGLES, *SOURCES) if "target" in needed else SINGLES
     wanted = {
-        "text": (*SINGLES, *SOURCES) if "target" in needed else SINGLES,
+        "text": pair[:1] or singles,
+        "text_pair": pair[1:],
         "label": (*LABELS, "answer") if "choices" in needed else LABELS,
         **{target: names for target, names in USUAL.items() if target in needed or "text" not in needed},
     }
-    found = {target: by_name[name] for target, names in wanted.items() if (name := next((name for name in names if name in by_name), ""))}
-    return found | {target: by_name[name] for target, name in zip(("text", "text_pair"), pair, strict=False)}
+    found = {target: next((name for name in names if name in by_name), "") for target, names in wanted.items()}
+    return {target: by_name[name] for target, name in found.items() if name}
 
 
 def _guess(rows: Sequence[Mapping[str, Any]], needed: Sequence[str]) -> dict[str, str]:

@@ -35,6 +35,9 @@ from bertsmith.core.types import Features
 MANIFEST = "store.json"
 VERSION = 1
 
+TOKENS = ("input_ids", "target_ids")
+"""Fields of what a model reads."""
+
 CHUNK = 1024
 """Rows that are gathered before they are written."""
 
@@ -130,10 +133,9 @@ class FeatureStore(Sequence[Features]):
 
     @property
     def lengths(self) -> Int[np.ndarray[Any, Any], " rows"]:
-        """Tokens of every row: the lengths of `input_ids`, int32."""
-        if "input_ids" not in self.fields:
-            return np.zeros(self._num_rows, np.int32)
-        return np.diff(self.fields["input_ids"].offsets).astype(np.int32)
+        """Tokens of every row, int32: of `input_ids`, and of `target_ids` where there is a target."""
+        counts = [np.diff(self.fields[name].offsets) for name in TOKENS if name in self.fields]
+        return np.sum(counts, axis=0, dtype=np.int32) if counts else np.zeros(self._num_rows, np.int32)
 
     def __len__(self) -> int:
         return self._num_rows
@@ -152,6 +154,47 @@ class FeatureStore(Sequence[Features]):
 
     def __iter__(self) -> Iterator[Features]:
         return (self[row] for row in range(self._num_rows))
+
+
+PART = "part"
+"""The field that says which part of joined rows a row is from."""
+
+
+class JoinedRows(Sequence[Features]):
+    """The rows of several parts, one part after the other; every row says in the field `part` which it is from, counted from 0.
+
+    Args:
+        parts: The rows of each part, which may have other fields than those of another part.
+
+    Example:
+        >>> rows = FeatureStore.build([{"input_ids": np.array([101, 102])}])
+        >>> JoinedRows([rows, rows])[1]["part"].tolist()
+        [1]
+    """
+
+    def __init__(self, parts: Sequence[FeatureStore]) -> None:
+        self.parts = tuple(parts)
+        self.begins = np.cumsum([0, *(len(part) for part in self.parts)])
+
+    @property
+    def lengths(self) -> Int[np.ndarray[Any, Any], " rows"]:
+        """Tokens of every row."""
+        return np.concatenate([part.lengths for part in self.parts])
+
+    def __len__(self) -> int:
+        return int(self.begins[-1])
+
+    @overload
+    def __getitem__(self, index: int) -> Features: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Features]: ...
+    def __getitem__(self, index: int | slice) -> Features | list[Features]:
+        if isinstance(index, slice):
+            return [self[row] for row in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(f"row {index} of {len(self)}")
+        part = int(np.searchsorted(self.begins, index, side="right")) - 1
+        return {**self.parts[part][index - int(self.begins[part])], PART: np.array([part], np.int32)}
 
 
 class _Column:

@@ -21,6 +21,7 @@ from bertsmith.objectives.remedy import without_head
 from bertsmith.tasks.base import Prediction, Task
 from bertsmith.tasks.marked import Marked
 from bertsmith.tasks.outcome import Outcome, Output, as_array
+from bertsmith.tasks.vectors import SentenceVectors
 
 TOP = 5
 """Tokens that are shown for a [MASK]."""
@@ -129,7 +130,7 @@ def inspect(
     with torch.inference_mode():
         trace = checkpoint.model.backbone.trace(tokens.batch)
         guesses = _guesses(checkpoint, tokens)
-        outcome = None if task is None else _outcome(checkpoint, task, given)
+        outcome = None if task is None or not _is_asked(task, text_pair) else _outcome(checkpoint, task, given)
     return Inspection(
         model=name,
         facts=facts_of(checkpoint),
@@ -169,6 +170,11 @@ def _guesses(checkpoint: Checkpoint, tokens: Tokens) -> dict[int, list[Guess]]:
         place: [Guess(checkpoint.tokenizer.token(number), probability) for number, probability in zip(numbers, probabilities, strict=True)]
         for place, numbers, probabilities in zip(places, best.indices.tolist(), best.values.tolist(), strict=True)
     }
+
+
+def _is_asked(task: Task, text_pair: str | None) -> bool:
+    """Whether a task has something to say: that of vectors compares two texts, and a single one is looked at without."""
+    return text_pair is not None or not isinstance(task, SentenceVectors)
 
 
 def _named(task: Task | None, text: str, text_pair: str | None) -> dict[str, str]:

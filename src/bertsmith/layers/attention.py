@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertsmith.layers.cache import Past
+from bertsmith.layers.dropout import dropped_out
 from bertsmith.layers.layout import Encoded, Group, Layout
 from bertsmith.layers.rotary import Rotary, turned
 
@@ -132,7 +133,7 @@ def weighted(
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
-    return F.dropout(scores.softmax(-1), dropout) @ value
+    return dropped_out(scores.softmax(-1), dropout) @ value
 
 
 class Projections(nn.Module):

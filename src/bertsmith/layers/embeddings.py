@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertsmith.core.types import Batch
+from bertsmith.layers.dropout import Dropout
 from bertsmith.layers.layout import Layout
 
 Positions = Callable[[Int[Tensor, "batch length"]], Int[Tensor, "batch length"]]
@@ -114,7 +115,7 @@ class Embeddings(nn.Module):
         self.position = _position_table(position_table, max_positions, hidden)
         self.segment = nn.Embedding(segments, hidden) if segments else None
         self.norm = nn.Identity() if epsilon is None else nn.LayerNorm(hidden, eps=epsilon, bias=norm_bias)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.positions = positions
         self.scale = scale
         self.widen = nn.Identity() if widened_to is None else nn.Linear(hidden, widened_to)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bertsmith.core.types import Batch
 from bertsmith.layers.attention import SelfAttention
 from bertsmith.layers.cache import Cache, Past
+from bertsmith.layers.dropout import Dropout
 from bertsmith.layers.embeddings import EmbeddingParts, Embeddings
 from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.layout import Encoded, Layout
@@ -52,8 +53,8 @@ class Block(nn.Module):
         self.attention_norm = nn.Identity() if given_normalised else nn.LayerNorm(hidden, eps=epsilon, bias=norm_bias)
         self.feed_forward = feed_forward
         self.feed_forward_norm = nn.LayerNorm(hidden, eps=epsilon, bias=norm_bias)
-        self.dropout = nn.Dropout(dropout)
-        self.attention_dropout = nn.Dropout(dropout if attention_dropout is None else attention_dropout)
+        self.dropout = Dropout(dropout)
+        self.attention_dropout = Dropout(dropout if attention_dropout is None else attention_dropout)
         self.norm_first = norm_first
 
     def forward(self, states: Float[Tensor, "tokens hidden"], layout: Layout) -> Float[Tensor, "tokens hidden"]:

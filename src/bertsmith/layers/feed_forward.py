@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bertsmith.layers.activations import ACTIVATIONS
+from bertsmith.layers.dropout import Dropout
 
 
 class FeedForward(nn.Module):
@@ -27,7 +28,7 @@ class FeedForward(nn.Module):
         self.widen = nn.Linear(hidden, 2 * inner if gated else inner, bias)
         self.narrow = nn.Linear(inner, hidden, bias)
         self.gated = gated
-        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()  # these are the widest values: one without a rate would cost time
+        self.dropout = Dropout(dropout) if dropout else nn.Identity()  # these are the widest values: one without a rate would cost time
         self.activation_name = activation
         self.activation = ACTIVATIONS[activation]
 

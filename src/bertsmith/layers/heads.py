@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
+from bertsmith.layers.dropout import Dropout
 from bertsmith.layers.layout import Encoded
 
 POOLINGS: dict[str, Callable[[Encoded], Tensor]] = {"mean": Encoded.mean, "cls": Encoded.first}
@@ -52,7 +53,7 @@ class PooledClassifier(nn.Module):
     def __init__(self, hidden: int, num_labels: int, dropout: float, activation: str = "tanh") -> None:
         super().__init__()
         self.pooler = Pooler(hidden, activation)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(hidden, num_labels)
 
     def forward(self, encoded: Encoded) -> Float[Tensor, "batch num_labels"]:
@@ -74,7 +75,7 @@ class _Dense(nn.Module):
         super().__init__()
         self.dense = nn.Linear(hidden, hidden)
         self.activation: Callable[[Tensor], Tensor] = ACTIVATIONS[activation]
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(hidden, num_labels)
 
     def _scores(self, states: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch num_labels"]:
@@ -108,7 +109,7 @@ class TokenClassifier(nn.Module):
 
     def __init__(self, hidden: int, num_labels: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(hidden, num_labels)
 
     def forward(self, encoded: Encoded) -> Float[Tensor, "batch length num_labels"]:
@@ -126,7 +127,7 @@ class SpanHead(nn.Module):
 
     def __init__(self, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(hidden, 2)
 
     def forward(self, encoded: Encoded) -> Float[Tensor, "batch length 2"]:
@@ -259,7 +260,7 @@ class TransformedClassifier(Transform):
         norm_bias: bool = True,
     ) -> None:
         super().__init__(hidden, hidden, activation, epsilon, dense_bias=dense_bias, norm_bias=norm_bias)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(hidden, num_labels)
         self.pooling = pooling
 

@@ -65,6 +65,16 @@ def label_scores(labels: Labels, predictions: Labels, num_labels: int) -> list[L
     """
     matrix = _confusion(labels, predictions, num_labels)
     found, predicted, gold = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
+    return scores_of_counts(found, predicted, gold)
+
+
+def scores_of_counts(found: Counts, predicted: Counts, gold: Counts) -> list[LabelScore]:
+    """The score of every label from how often it was found, predicted and there.
+
+    Example:
+        >>> scores_of_counts(np.array([1]), np.array([2]), np.array([4]))
+        [LabelScore(precision=0.5, recall=0.25, f1=0.3333333333333333, support=4)]
+    """
     columns = (ratio(found, predicted), ratio(found, gold), f1_of_counts(found, predicted, gold), gold)
     return [LabelScore(float(precision), float(recall), float(f1), int(support)) for precision, recall, f1, support in zip(*columns, strict=True)]
 

@@ -7,7 +7,7 @@ where nothing is gold and nothing predicted at all.
 import numpy as np
 from jaxtyping import Bool, Float
 
-from bertsmith.metrics.classification import macro_f1, micro_f1, require_examples
+from bertsmith.metrics.classification import Counts, LabelScore, macro_f1, micro_f1, require_examples, scores_of_counts
 
 LabelSets = Bool[np.ndarray, "examples labels"]
 Probabilities = Float[np.ndarray, "examples labels"]
@@ -34,9 +34,25 @@ def multi_label_scores(labels: LabelSets, probabilities: Probabilities, threshol
     """
     require_examples(labels)
     predictions = probabilities.astype(np.float64) >= threshold
-    counts = ((labels & predictions).sum(axis=0), predictions.sum(axis=0), labels.sum(axis=0))
+    counts = _counts(labels, predictions)
     subset_accuracy = float((labels == predictions).all(axis=1).mean())
     return {"micro_f1": micro_f1(*counts), "macro_f1": macro_f1(*counts), "subset_accuracy": subset_accuracy}
+
+
+def scores_by_label(labels: LabelSets, probabilities: Probabilities, threshold: float = 0.5) -> list[LabelScore]:
+    """Precision, recall, F1 and support of every label, in the order of the columns. Arguments as for `multi_label_scores`.
+
+    Raises:
+        DataError: If there are no examples.
+
+    Example:
+        >>> labels = np.array([[True, False], [True, True]])
+        >>> second = scores_by_label(labels, np.array([[0.9, 0.2], [0.7, 0.4]]))[1]
+        >>> second.recall, second.support
+        (0.0, 1)
+    """
+    require_examples(labels)
+    return scores_of_counts(*_counts(labels, probabilities.astype(np.float64) >= threshold))
 
 
 def best_threshold(labels: LabelSets, probabilities: Probabilities) -> float:
@@ -66,3 +82,8 @@ def best_threshold(labels: LabelSets, probabilities: Probabilities) -> float:
     highest_refused = float(-values[best + 1]) if best + 1 < len(values) else 0.0
     middle = (lowest_accepted + highest_refused) / 2
     return middle if middle > highest_refused else lowest_accepted
+
+
+def _counts(labels: LabelSets, predictions: LabelSets) -> tuple[Counts, Counts, Counts]:
+    """Of every label: how often it was found, predicted and there."""
+    return (labels & predictions).sum(axis=0), predictions.sum(axis=0), labels.sum(axis=0)

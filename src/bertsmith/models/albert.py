@@ -90,15 +90,7 @@ class Albert(Bert):
 
     def embeddings(self) -> Embeddings:
         """The three embeddings, widened."""
-        return Embeddings(
-            vocabulary=self.vocab_size,
-            hidden=self.embedding_size,
-            max_positions=self.max_position_embeddings,
-            segments=self.type_vocab_size,
-            epsilon=self.layer_norm_eps,
-            dropout=self.hidden_dropout_prob,
-            widened_to=self.hidden_size,
-        )
+        return self.embeddings_of(self.embedding_size, self.hidden_size)
 
 
 def _vocabulary(family: Albert, encoder: Encoder, _: int) -> nn.Module:
@@ -111,6 +103,10 @@ def _order(family: Albert, _: Encoder, __: int) -> nn.Module:
 
 def _classifier(family: Albert, _: Encoder, labels: int) -> nn.Module:
     return PooledClassifier(family.hidden_size, labels, family.head_dropout)
+
+
+def _choice(family: Albert, _: Encoder, __: int) -> nn.Module:
+    return PooledClassifier(family.hidden_size, 1, family.head_dropout)
 
 
 _POOLER = {"pooler.dense.{}": "albert.pooler.{}"}
@@ -131,6 +127,7 @@ Albert.heads = {
     ),
     "order": Head(_order, WeightTable({**_POOLER, "output.{}": "sop_classifier.classifier.{}"}), "AlbertForPreTraining", labelled=False),
     "classification": Head(_classifier, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "AlbertForSequenceClassification"),
+    "choice": Head(_choice, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "AlbertForMultipleChoice", labelled=False),
     **_COMMON,
     "pooler": Head(_COMMON["pooler"].build, WeightTable({"dense.{}": "albert.pooler.{}"}), "AlbertModel", labelled=False),
 }

@@ -89,9 +89,14 @@ class Bert(Family):
 
     def embeddings(self) -> Embeddings:
         """The three embeddings."""
+        return self.embeddings_of(self.hidden_size)
+
+    def embeddings_of(self, width: int, widened_to: int | None = None) -> Embeddings:
+        """The three embeddings of a width, and the width that a linear layer brings them to, if one does."""
         return Embeddings(
             vocabulary=self.vocab_size,
-            hidden=self.hidden_size,
+            hidden=width,
+            widened_to=widened_to,
             max_positions=self.max_position_embeddings,
             segments=self.type_vocab_size,
             epsilon=self.layer_norm_eps,
@@ -121,6 +126,10 @@ def _classifier(family: Bert, _: Encoder, labels: int) -> nn.Module:
     return PooledClassifier(family.hidden_size, labels, family.head_dropout)
 
 
+def _choice(family: Bert, _: Encoder, __: int) -> nn.Module:
+    return PooledClassifier(family.hidden_size, 1, family.head_dropout)
+
+
 _POOLER = {"pooler.dense.{}": "bert.pooler.dense.{}"}
 
 Bert.heads = {
@@ -142,5 +151,6 @@ Bert.heads = {
     ),
     "nsp": Head(_next_sentence, WeightTable({**_POOLER, "output.{}": "cls.seq_relationship.{}"}), "BertForNextSentencePrediction", labelled=False),
     "classification": Head(_classifier, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "BertForSequenceClassification"),
+    "choice": Head(_choice, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "BertForMultipleChoice", labelled=False),
     **common_heads("bert", "Bert"),
 }

@@ -121,11 +121,16 @@ def _classifier(family: DistilBert, _: Encoder, labels: int) -> nn.Module:
     return PooledClassifier(family.dim, labels, family.seq_classif_dropout, "relu")
 
 
+def _choice(family: DistilBert, encoder: Encoder, _: int) -> nn.Module:
+    return _classifier(family, encoder, 1)
+
+
 def _span(family: DistilBert, _: Encoder, __: int) -> nn.Module:
     return SpanHead(family.dim, family.qa_dropout)
 
 
 _COMMON = common_heads("distilbert", "DistilBert")
+_CLASSIFIER = WeightTable({"pooler.dense.{}": "pre_classifier.{}", "output.{}": "classifier.{}"})
 
 DistilBert.heads = {
     "mlm": Head(
@@ -137,11 +142,9 @@ DistilBert.heads = {
         "DistilBertForMaskedLM",
         labelled=False,
     ),
-    "classification": Head(
-        _classifier,
-        WeightTable({"pooler.dense.{}": "pre_classifier.{}", "output.{}": "classifier.{}"}),
-        "DistilBertForSequenceClassification",
-    ),
+    "classification": Head(_classifier, _CLASSIFIER, "DistilBertForSequenceClassification"),
+    "choice": Head(_choice, _CLASSIFIER, "DistilBertForMultipleChoice", labelled=False),
     "tagging": _COMMON["tagging"],
+    "crf": _COMMON["crf"],
     "span": Head(_span, _COMMON["span"].weights, "DistilBertForQuestionAnswering", labelled=False),
 }

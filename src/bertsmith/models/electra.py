@@ -16,7 +16,7 @@ from torch import nn
 from bertsmith.checkpoint.weights import WeightTable
 from bertsmith.layers.embeddings import Embeddings
 from bertsmith.layers.encoder import Encoder
-from bertsmith.layers.heads import DenseClassifier, ReplacedTokenHead, VocabularyHead
+from bertsmith.layers.heads import DenseClassifier, PooledClassifier, ReplacedTokenHead, VocabularyHead
 from bertsmith.models.bert import Bert
 from bertsmith.models.family import Head, families
 from bertsmith.models.relatives import common_heads, encoder_weights
@@ -34,24 +34,18 @@ class Electra(Bert):
     hidden_size: int = 256
     num_attention_heads: int = 4
     intermediate_size: int = 1024
+    summary_last_dropout: float = 0.1
 
     model_type: ClassVar = "electra"
     base: ClassVar = "electra"
     base_architecture: ClassVar = "ElectraModel"
+    fixed: ClassVar = {**Bert.fixed, "summary_type": ("first",), "summary_use_proj": (True,), "summary_activation": ("gelu",)}
     weights: ClassVar = encoder_weights("electra") | WeightTable({"embeddings.widen.{}": "electra.embeddings_project.{}"})
     combined: ClassVar = {}
 
     def embeddings(self) -> Embeddings:
         """The three embeddings, widened where they are narrower than the blocks."""
-        return Embeddings(
-            vocabulary=self.vocab_size,
-            hidden=self.embedding_size,
-            max_positions=self.max_position_embeddings,
-            segments=self.type_vocab_size,
-            epsilon=self.layer_norm_eps,
-            dropout=self.hidden_dropout_prob,
-            widened_to=None if self.embedding_size == self.hidden_size else self.hidden_size,
-        )
+        return self.embeddings_of(self.embedding_size, None if self.embedding_size == self.hidden_size else self.hidden_size)
 
 
 def _vocabulary(family: Electra, encoder: Encoder, _: int) -> nn.Module:
@@ -64,6 +58,10 @@ def _replaced(family: Electra, _: Encoder, __: int) -> nn.Module:
 
 def _classifier(family: Electra, _: Encoder, labels: int) -> nn.Module:
     return DenseClassifier(family.hidden_size, labels, family.head_dropout, "gelu")
+
+
+def _choice(family: Electra, _: Encoder, __: int) -> nn.Module:
+    return PooledClassifier(family.hidden_size, 1, family.summary_last_dropout, "gelu")
 
 
 Electra.heads = {
@@ -86,6 +84,12 @@ Electra.heads = {
         _classifier,
         WeightTable({"dense.{}": "classifier.dense.{}", "output.{}": "classifier.out_proj.{}"}),
         "ElectraForSequenceClassification",
+    ),
+    "choice": Head(
+        _choice,
+        WeightTable({"pooler.dense.{}": "sequence_summary.summary.{}", "output.{}": "classifier.{}"}),
+        "ElectraForMultipleChoice",
+        labelled=False,
     ),
     **{name: head for name, head in common_heads("electra", "Electra").items() if name != "pooler"},
 }

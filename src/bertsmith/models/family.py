@@ -24,6 +24,7 @@ from bertsmith.core.errors import CheckpointError
 from bertsmith.core.registry import Registry, nearest
 from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
+from bertsmith.layers.crf import Chain
 from bertsmith.layers.decoder import Backbone
 from bertsmith.layers.embeddings import SinusoidalPositions
 from bertsmith.layers.layout import Encoded
@@ -73,6 +74,24 @@ class Head:
     labelled: bool = True
 
 
+def token_heads(build: Callable[[Any, Any, int], nn.Module], weights: WeightTable, architecture: str) -> dict[str, Head]:
+    """The head for tagging, by itself and with a chain on it, whose weights `transformers` passes over.
+
+    Args:
+        build: Makes the head without the chain.
+        weights: Its names.
+        architecture: The class of `transformers` that opens either.
+    """
+
+    def chained(family: Any, backbone: Any, labels: int) -> nn.Module:
+        head = build(family, backbone, labels)
+        head.add_module("chain", Chain(labels))
+        return head
+
+    chain = WeightTable({"chain.transitions.{}": "crf.transitions.{}", "chain.edges.{}": "crf.edges.{}"})
+    return {"tagging": Head(build, weights, architecture), "crf": Head(chained, weights | chain, architecture)}
+
+
 class Model(nn.Module):
     """A backbone and the heads on it.
 
@@ -80,13 +99,15 @@ class Model(nn.Module):
         family: The configuration it was built from.
         backbone: The encoder; or an encoder with a decoder, whose `decoder.remember` and `decoder.step` write a target token by token.
         heads: By name; what each takes is said in `bertsmith.layers.heads`.
+        generation: How it is to write, by the keys of `generation_config.json`; empty where nobody has said so.
     """
 
-    def __init__(self, family: Family, backbone: Backbone, heads: Mapping[str, nn.Module]) -> None:
+    def __init__(self, family: Family, backbone: Backbone, heads: Mapping[str, nn.Module], generation: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.family = family
         self.backbone: Backbone = backbone
         self.heads = nn.ModuleDict(dict(heads))
+        self.generation = dict(generation or {})
 
     def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None) -> Encoded:
         """States of all tokens, give them to a head: of those of the batch; or, where there is a decoder, of those of its target."""

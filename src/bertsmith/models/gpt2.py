@@ -17,7 +17,7 @@ from bertsmith.layers.embeddings import Embeddings
 from bertsmith.layers.encoder import Block, Encoder
 from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.heads import LastTokenClassifier, NextTokenHead, SpanHead, TokenClassifier
-from bertsmith.models.family import Family, Head, families
+from bertsmith.models.family import Family, Head, families, token_heads
 
 LAYER = "transformer.h.{}"
 
@@ -132,6 +132,6 @@ def _span(family: Gpt2, _: Encoder, __: int) -> nn.Module:
 Gpt2.heads = {
     "lm": Head(_next_token, WeightTable({}, copies={"lm_head.weight": "transformer.wte.weight"}), "GPT2LMHeadModel", labelled=False),
     "classification": Head(_classifier, WeightTable({"output.{}": "score.{}"}), "GPT2ForSequenceClassification"),
-    "tagging": Head(_tagger, WeightTable({"output.{}": "classifier.{}"}), "GPT2ForTokenClassification"),
+    **token_heads(_tagger, WeightTable({"output.{}": "classifier.{}"}), "GPT2ForTokenClassification"),
     "span": Head(_span, WeightTable({"output.{}": "qa_outputs.{}"}), "GPT2ForQuestionAnswering", labelled=False),
 }

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from bertsmith.checkpoint.folder import read_json, read_weights, write_json, write_weights, written_whole
+from bertsmith.checkpoint.generation import GENERATION_FILE, read_generation
 from bertsmith.checkpoint.locate import locate
+from bertsmith.checkpoint.vectors import VectorSettings, read_vector_settings, write_vector_settings
 from bertsmith.checkpoint.weights import WeightTable, modern_name, upright, with_base_prefix
 from bertsmith.core.errors import CheckpointError
 from bertsmith.core.randomness import seed_at
@@ -41,6 +43,7 @@ class Checkpoint:
         stored_heads: Heads whose weights are in the folder.
         fresh_heads: Heads that were asked for and are not there: they hold random weights.
         folder: Where it was read from; None for a new model.
+        vectors: How a text becomes a vector, where the folder says it with the files of `sentence-transformers`; `save` writes them.
     """
 
     model: Model
@@ -50,6 +53,7 @@ class Checkpoint:
     stored_heads: frozenset[str] = frozenset()
     fresh_heads: frozenset[str] = frozenset()
     folder: Path | None = None
+    vectors: VectorSettings | None = None
 
 
 def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) -> Checkpoint:
@@ -110,9 +114,10 @@ def _opened(name: str, heads: Mapping[str, int] | None, *, by_value: bool) -> tu
     fresh = frozenset(head for head in sizes if _is_drawn(family.head(head), sizes[head], stored_sizes.get(head)))
     labels = _labels(config, max((stored_sizes.get(head, 0) for head in sizes if head not in fresh), default=0), folder)
     model = _filled(family, sizes, fresh, weights, folder)
+    model.generation = read_generation(folder, config) if "lm" in sizes else {}
     tokenizer = Tokenizer.from_folder(folder)
     _check_tokenizer(tokenizer, family, str(folder))
-    return Checkpoint(model.eval(), tokenizer, labels, _task(folder), frozenset(stored), fresh, folder), weights
+    return Checkpoint(model.eval(), tokenizer, labels, _task(folder), frozenset(stored), fresh, folder, read_vector_settings(folder)), weights
 
 
 def create(family: str, tokenizer: Tokenizer, config: Mapping[str, Any], heads: Mapping[str, int] | None = None, *, seed: int = 0) -> Checkpoint:
@@ -162,8 +167,11 @@ def write(checkpoint: Checkpoint, folder: Path) -> None:
     write_json(folder / "config.json", config)
     write_weights(folder, published_weights(checkpoint.model))
     checkpoint.tokenizer.save(folder)
+    if checkpoint.model.generation:
+        write_json(folder / GENERATION_FILE, checkpoint.model.generation)
     if checkpoint.task:
         write_json(folder / TASK_FILE, {"task": dict(checkpoint.task)})
+    write_vector_settings(checkpoint.vectors, folder, family.hidden_size)
 
 
 def published_weights(model: Model) -> dict[str, Tensor]:
@@ -227,16 +235,17 @@ def _full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> 
 def _stored_heads(family: Family, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> list[str]:
     """Heads all of whose weights are there.
 
-    Where two heads share names (`classifier`), the architecture decides; where it does not, a head that is wholly part of another gives way to it,
-    and of two with the same names the second to the first.
+    Where two heads share names (`classifier`), the architecture decides; where it does not, or names both (a tagger, and one with a chain on it), a head
+    that is wholly part of another gives way to it, and of two with the same names the second to the first.
     """
     architectures = {str(name) for name in config.get("architectures") or []} - {family.base_architecture}
     names = {head: set(known.weights.rules.values()) for head, known in family.heads.items()}
     named = {head for head in family.heads if family.heads[head].architecture in architectures}
     complete = [name for name, head in family.heads.items() if _is_complete(head, weights, named=name in named)]
+    inside = {head for head in named for other in named.intersection(complete) if names[head] < names[other]}
     same = {head for place, head in enumerate(complete) if any(names[head] == names[other] for other in complete[:place])}
     beaten = {head for head in complete for other in complete if names[head] < names[other] or (other in named and names[head] & names[other])} | same
-    return [head for head in complete if head in named or head not in beaten]
+    return [head for head in complete if head in named - inside or head not in beaten]
 
 
 def _is_complete(head: Head, weights: Mapping[str, Tensor], *, named: bool) -> bool:
@@ -320,9 +329,11 @@ def _filled(family: Family, sizes: Mapping[str, int], fresh: frozenset[str], wei
 def _keep_below_output(model: Model, head: str, weights: Mapping[str, Tensor]) -> None:
     """A fresh head takes over what the folder has of it below the output layer: BERT's pooler is pre-trained, whatever is to stand on it."""
     table = model.family.head(head).weights
+    if table.theirs("output.weight") is None:
+        return
     for name, weight in model.heads[head].state_dict().items():
         found = weights.get(table.theirs(name) or "")
-        if model.family.head(head).labelled and not name.startswith("output.") and found is not None and found.shape == weight.shape:
+        if not name.startswith("output.") and found is not None and found.shape == weight.shape:
             weight.copy_(found)
 
 

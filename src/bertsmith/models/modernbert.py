@@ -22,7 +22,7 @@ from bertsmith.layers.encoder import Block, Encoder
 from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.heads import POOLINGS, TransformedClassifier, VocabularyHead
 from bertsmith.layers.rotary import Rotary
-from bertsmith.models.family import Family, Head, families
+from bertsmith.models.family import Family, Head, families, token_heads
 
 LAYER = "model.layers.{}"
 WHOLE, NEAR = "full_attention", "sliding_attention"
@@ -199,6 +199,10 @@ def _classifier(family: ModernBert, _: Encoder, labels: int) -> nn.Module:
     return TransformedClassifier(family.hidden_size, labels, family.classifier_dropout, pooling=family.classifier_pooling, **_transform(family))
 
 
+def _choice(family: ModernBert, encoder: Encoder, _: int) -> nn.Module:
+    return _classifier(family, encoder, 1)
+
+
 def _tagger(family: ModernBert, _: Encoder, labels: int) -> nn.Module:
     return TransformedClassifier(family.hidden_size, labels, family.classifier_dropout, **_transform(family))
 
@@ -227,6 +231,7 @@ ModernBert.heads = {
         labelled=False,
     ),
     "classification": Head(_classifier, _CLASSIFIER, "ModernBertForSequenceClassification"),
-    "tagging": Head(_tagger, _CLASSIFIER, "ModernBertForTokenClassification"),
+    "choice": Head(_choice, _CLASSIFIER, "ModernBertForMultipleChoice", labelled=False),
+    **token_heads(_tagger, _CLASSIFIER, "ModernBertForTokenClassification"),
     "span": Head(_span, _CLASSIFIER, "ModernBertForQuestionAnswering", labelled=False),
 }

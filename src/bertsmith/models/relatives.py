@@ -9,7 +9,7 @@ from torch import nn
 from bertsmith.checkpoint.weights import WeightTable
 from bertsmith.layers.encoder import Encoder
 from bertsmith.layers.heads import Pooler, SpanHead, TokenClassifier
-from bertsmith.models.family import Head
+from bertsmith.models.family import Head, token_heads
 
 
 def encoder_weights(base: str) -> WeightTable:
@@ -44,7 +44,7 @@ def common_heads(base: str, architecture: str) -> dict[str, Head]:
         architecture: What stands at the front of the classes of `transformers`: "Bert", "XLMRoberta".
     """
     return {
-        "tagging": Head(_tagger, WeightTable({"output.{}": "classifier.{}"}), f"{architecture}ForTokenClassification"),
+        **token_heads(_tagger, WeightTable({"output.{}": "classifier.{}"}), f"{architecture}ForTokenClassification"),
         "span": Head(_span, WeightTable({"output.{}": "qa_outputs.{}"}), f"{architecture}ForQuestionAnswering", labelled=False),
         "pooler": Head(_pooler, WeightTable({"dense.{}": f"{base}.pooler.dense.{{}}"}), f"{architecture}Model", labelled=False),
     }

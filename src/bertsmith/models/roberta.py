@@ -13,7 +13,7 @@ from torch import nn
 from bertsmith.checkpoint.weights import WeightTable
 from bertsmith.layers.embeddings import Embeddings, after_padding
 from bertsmith.layers.encoder import Encoder
-from bertsmith.layers.heads import DenseClassifier, VocabularyHead
+from bertsmith.layers.heads import DenseClassifier, PooledClassifier, VocabularyHead
 from bertsmith.models.bert import Bert
 from bertsmith.models.family import Head, families
 from bertsmith.models.relatives import common_heads, encoder_weights
@@ -76,6 +76,10 @@ def _classifier(family: Roberta, _: Encoder, labels: int) -> nn.Module:
     return DenseClassifier(family.hidden_size, labels, family.head_dropout)
 
 
+def _choice(family: Roberta, _: Encoder, __: int) -> nn.Module:
+    return PooledClassifier(family.hidden_size, 1, family.hidden_dropout_prob)
+
+
 def roberta_heads(architecture: str) -> dict[str, Head]:
     """RoBERTa's heads.
 
@@ -96,6 +100,12 @@ def roberta_heads(architecture: str) -> dict[str, Head]:
             _classifier,
             WeightTable({"dense.{}": "classifier.dense.{}", "output.{}": "classifier.out_proj.{}"}),
             f"{architecture}ForSequenceClassification",
+        ),
+        "choice": Head(
+            _choice,
+            WeightTable({"pooler.dense.{}": "roberta.pooler.dense.{}", "output.{}": "classifier.{}"}),
+            f"{architecture}ForMultipleChoice",
+            labelled=False,
         ),
         **common_heads("roberta", architecture),
     }

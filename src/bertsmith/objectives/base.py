@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bertsmith.core.registry import Registry
 from bertsmith.core.types import Batch, Example, Features
-from bertsmith.models.family import Model
+from bertsmith.models.family import Family, Model
 from bertsmith.text.tokenizer import Tokenizer
 
 objectives: Registry[type[Objective]] = Registry("objective", "bertsmith.objectives")
@@ -47,9 +47,18 @@ class Objective(ABC):
     columns: ClassVar[tuple[str, ...]] = ("text",)
     """Columns of the data that it needs."""
 
+    @property
+    def rows_are_independent(self) -> bool:
+        """Whether the loss of a row is the same whatever rows are computed with it; where it is not, a batch is computed in one pass."""
+        return True
+
     @abstractmethod
     def heads(self) -> Mapping[str, HeadRequest]:
         """The heads that it trains, by name."""
+
+    def misfit(self, family: Family) -> str:  # noqa: ARG002
+        """Why the models of a family are of no use to it, whatever heads they have; empty where they are."""
+        return ""
 
     @abstractmethod
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer) -> Iterator[Features]:

@@ -77,8 +77,11 @@ def source_digests(names: str | tuple[str, ...]) -> dict[str, str]:
 def link_folder(folder: Path, target: Path) -> None:
     """The same files in another place: as hard links, or copied where the file system has none."""
     with written_whole(target) as draft:
-        for file in sorted(folder.iterdir()):
-            try:
-                os.link(file, draft / file.name)
-            except OSError:
-                shutil.copy2(file, draft / file.name)
+        shutil.copytree(folder, draft, copy_function=_linked, dirs_exist_ok=True)
+
+
+def _linked(file: str, place: str) -> None:
+    try:
+        os.link(file, place)
+    except OSError:
+        shutil.copy2(file, place)

@@ -19,7 +19,7 @@ from bertsmith.core.progress import Progress
 from bertsmith.models.family import Family, without_values
 from bertsmith.objectives.base import Objective
 from bertsmith.recipe.files import digest, source_digests
-from bertsmith.recipe.preparing import Prepared, look_at_text, prepared_task, splits_of
+from bertsmith.recipe.preparing import Prepared, joined, look_at_text, prepared_task, splits_of
 from bertsmith.recipe.result import Planned
 from bertsmith.recipe.schema import Recipe, Stage
 from bertsmith.recipe.standing import STAGES, StageFolder, Standing, inputs_of
@@ -27,6 +27,7 @@ from bertsmith.recipe.starts import Start, examined, is_here
 from bertsmith.tasks.base import SentenceTask, Task
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.train.batches import total_steps
+from bertsmith.train.mixing import MixedCourse
 from bertsmith.train.options import TrainOptions
 
 OBJECTIVE_METRICS = ("loss", "perplexity")
@@ -80,8 +81,15 @@ class Job:
     def _steps(self) -> int | None:
         if self.standing.result is not None:
             return self.standing.result.steps
-        rows = None if self.prepared is None else self.prepared.rows.get("train")
-        return self.stage.train.steps if rows is None else total_steps(rows.lengths, self.stage.train, self.seed)
+        if self.prepared is None:
+            return self.stage.train.steps
+        trained = {name: part.rows.get("train") for name, part in (self.prepared.parts or {"": self.prepared}).items()}
+        lengths = {name: rows.lengths for name, rows in trained.items() if rows is not None}
+        if len(lengths) < len(trained):
+            return self.stage.train.steps
+        if self.prepared.parts:
+            return MixedCourse(lengths, self.stage.train, self.stage.mixing, self.seed).total
+        return total_steps(lengths[""], self.stage.train, self.seed)
 
 
 def plan(recipe: Recipe, out: Path, *, resume: bool, fetch: bool, progress: Progress) -> list[Job]:
@@ -105,12 +113,10 @@ def plan(recipe: Recipe, out: Path, *, resume: bool, fetch: bool, progress: Prog
         job = _job(recipe, stage, jobs, out, files, resume=resume, fetch=fetch, place=place)
         jobs[stage.name] = job
         _note_missing_validation(stage, place.at("train"))
+        _note_unmixable(stage, place.at("tuning"))
         if job.standing.action == "cached":
             continue
-        prepared = _prepared(job, place.at("data"), progress)
-        jobs[stage.name] = replace(job, prepared=prepared)
-        if prepared is not None and job.start is not None:
-            _note_misfits(stage, prepared, job.start.family, place)
+        jobs[stage.name] = replace(job, prepared=_prepared(job, place, progress))
     if problems:
         different = list(dict.fromkeys(problems))  # that a file is not there is found when it is hashed and when it is read
         raise RecipeError(f"{len(different)} {'things are' if len(different) > 1 else 'thing is'} wrong with the recipe", different)
@@ -158,25 +164,49 @@ def _start(stage: Stage, fetch: bool, place: Place) -> Start | None:
 def _files(stage: Stage, place: Place) -> dict[str, dict[str, str]] | None:
     """The hashes of a stage's data files by split; None, with a note, where one is not there."""
     found: dict[str, dict[str, str]] = {}
-    splits = splits_of(stage.data)
-    for split, names in splits.items():
-        try:
-            found[split] = source_digests(names)
-        except UserError as error:
-            place.at("data").at(split).wrong("\n    ".join([error.summary, *error.problems]))
-    return found if found.keys() == splits.keys() else None
+    missing = False
+    for one, here in zip(stage.singly, places(stage, place), strict=True):
+        for split, names in splits_of(one.data).items():
+            try:
+                found[file_key(stage, one, split)] = source_digests(names)
+            except UserError as error:
+                here.at("data").at(split).wrong("\n    ".join([error.summary, *error.problems]))
+                missing = True
+    return None if missing else found
+
+
+def file_key(stage: Stage, one: Stage, split: str) -> str:
+    """What a data file of a stage, or of one of its parts, is known by."""
+    return f"{one.name}/{split}" if stage.parts else split
+
+
+def places(stage: Stage, place: Place) -> list[Place]:
+    """Where the parts of a stage stand; the stage's own place where it has none."""
+    return [place.at("part").at(number) for number in range(len(stage.parts))] if stage.parts else [place]
 
 
 def _prepared(job: Job, place: Place, progress: Progress) -> Prepared | None:
-    if isinstance(job.stage.objective, Task):
-        return prepared_task(job.stage, job.seed, job.start, place, progress)
-    look_at_text(job.stage, place)
-    return Prepared(job.stage.objective)
+    found = [_prepared_alone(job, one, here, progress) for one, here in zip(job.stage.singly, places(job.stage, place), strict=True)]
+    known = {one.name: prepared for one, prepared in zip(job.stage.singly, found, strict=True) if prepared is not None}
+    if len(known) < len(found):
+        return None
+    return joined(known) if job.stage.parts else found[0]
+
+
+def _prepared_alone(job: Job, stage: Stage, place: Place, progress: Progress) -> Prepared | None:
+    if isinstance(stage.objective, Task):
+        prepared = prepared_task(stage, job.seed, job.start, place, progress)
+    else:
+        look_at_text(stage, place.at("data"))
+        prepared = Prepared(stage.objective)
+    if prepared is not None and job.start is not None:
+        _note_misfits(stage, prepared, job.start.family, place, mixed=bool(job.stage.parts))
+    return prepared
 
 
 def _note_missing_validation(stage: Stage, place: Place) -> None:
     """Options that mean nothing without validation data."""
-    if stage.data.valid is not None:
+    if any(one.data.valid is not None for one in stage.singly):
         return
     options: TrainOptions = stage.train
     wanted = [f"keep = {options.keep!r}"] if options.keep != "last" else []
@@ -185,18 +215,28 @@ def _note_missing_validation(stage: Stage, place: Place) -> None:
         place.wrong(f"{' and '.join(wanted)}: there is no validation data; give data.valid, a file or a share of the training data such as 0.1")
 
 
-def _note_misfits(stage: Stage, prepared: Prepared, family: Family, place: Place) -> None:
+def _note_unmixable(stage: Stage, place: Place) -> None:
+    """A technique that leaves one model where the parts need several."""
+    if stage.parts and not stage.tuning.fits_parts:
+        place.wrong(f"{stage.tuning.name!r} makes an adapter of one model, and parts are several: leave it out, or train them one by one")
+
+
+def _note_misfits(stage: Stage, prepared: Prepared, family: Family, place: Place, *, mixed: bool) -> None:
     """What a model cannot do: a head, a length, a technique."""
     objective = prepared.objective
     here = place.at("task" if isinstance(objective, Task) else "objective")
     longest = getattr(objective, "max_length", 0)
     if longest > family.max_length:
         here.at("max_length").wrong(f"got {longest}; the model has {family.max_length} positions")
+    if reason := objective.misfit(family):
+        here.wrong(reason)
+    for name, message in objective.beyond(family) if isinstance(objective, Task) else ():
+        here.at(name).wrong(message)
     for message, where in _unbuildable(stage, objective, family, here, place.at("tuning")):
         where.wrong(message)
     metric = stage.train.keep.partition(":")[2]
     known = _metric_names(prepared)
-    if metric and known and metric not in known:
+    if metric and known and metric not in known and not mixed:
         place.at("train").at("keep").wrong(f"got {stage.train.keep!r}; what is measured: {', '.join(known)}")
 
 
@@ -216,7 +256,7 @@ def _unbuildable(stage: Stage, objective: Objective, family: Family, here: Place
 
 def _metric_names(prepared: Prepared) -> tuple[str, ...]:
     """The metrics of an objective or a task, found by scoring a few rows; none where that cannot be done."""
-    if not isinstance(prepared.objective, Task):
+    if not isinstance(prepared.objective, Task) or prepared.objective.validated_by_loss:
         return OBJECTIVE_METRICS
     rows = prepared.rows.get("valid")
     if rows is None or not isinstance(prepared.objective, SentenceTask):

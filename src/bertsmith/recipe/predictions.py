@@ -12,11 +12,14 @@ from bertsmith.tasks.base import Task
 from bertsmith.tasks.outcome import Outcome
 
 PREDICTIONS = "predictions.jsonl"
+CORRECT = "correct"
+"""Where a line has the score of its example; see `Task.correct`."""
 
 
 def write_predictions(folder: Path, task: Task, outcome: Outcome) -> None:
-    """Write what `bertsmith predict` would say of every example, with its line, its texts, and what should have been said (`gold`)."""
-    lines = [_line(task, example, said) for example, said in zip(outcome.examples, task.decode(outcome), strict=True)]
+    """Write what `bertsmith predict` would say of every example, with its line and its texts, what is right (`gold`) and how well it was done."""
+    said, scores = task.decode(outcome), task.correct(outcome).tolist()
+    lines = [{**_line(task, example, one), CORRECT: score} for example, one, score in zip(outcome.examples, said, scores, strict=True)]
     write_text(folder / PREDICTIONS, "".join(json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines))
 
 

@@ -20,8 +20,6 @@ from bertsmith.core.fields import Place
 from bertsmith.core.progress import Progress, followed
 from bertsmith.core.randomness import generator_at
 from bertsmith.core.types import Example, Features
-from bertsmith.data.checks.finding import texts_of
-from bertsmith.data.checks.kinds import Kind, kind_of, with_texts
 from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.data.readers import read, read_texts
 from bertsmith.data.sources import find_sources
@@ -32,6 +30,7 @@ from bertsmith.recipe.schema import Stage, StageData
 from bertsmith.recipe.starts import Start
 from bertsmith.recipe.writing import component_table
 from bertsmith.tasks.base import Task
+from bertsmith.tasks.mixture import Mixture
 
 Result = TypeVar("Result")
 
@@ -50,6 +49,7 @@ class Prepared:
         account: For the result: by split, what was read.
         notes: What the user should know of the data.
         examples: By split, what the features of a task were made from.
+        parts: Of a stage with parts: what each of them is trained on; the account then is of `PART/SPLIT`, and rows and examples are theirs alone.
         seconds: That reading and encoding took.
     """
 
@@ -58,7 +58,19 @@ class Prepared:
     account: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     notes: list[str] = field(default_factory=list[str])
     examples: dict[str, Sequence[Example]] = field(default_factory=dict[str, Sequence[Example]])
+    parts: dict[str, Prepared] = field(default_factory=dict[str, "Prepared"])
     seconds: float = 0.0
+
+
+def joined(parts: Mapping[str, Prepared]) -> Prepared:
+    """The parts of a stage together."""
+    return Prepared(
+        Mixture(parts={name: part.objective for name, part in parts.items()}),
+        account={f"{name}/{split}": account for name, part in parts.items() for split, account in part.account.items()},
+        notes=[f"part {name!r}: {note}" for name, part in parts.items() for note in part.notes],
+        parts=dict(parts),
+        seconds=sum(part.seconds for part in parts.values()),
+    )
 
 
 def splits_of(data: StageData) -> dict[str, str | tuple[str, ...]]:
@@ -74,38 +86,67 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
         stage: With a task.
         seed: For a validation set that is drawn from the training data.
         start: For its tokenizer; without it nothing is encoded.
-        place: Of the stage's data; gets what is wrong with it.
+        place: Of the stage; gets what is wrong with its task and its data.
         progress: Who wants to know.
 
     Returns:
         None where something is wrong.
     """
+    at_data = place.at("data")
     started, task = time.monotonic(), cast("Task", stage.objective)
-    sets = {split: _noted(place.at(split), lambda split=split: _settled(stage, task, split)) for split in splits_of(stage.data)}
-    train = sets.get("train")
-    fitted = None if train is None else _noted(place.at("train"), lambda: task.fitted(train.examples))
-    if train is None or fitted is None or None in sets.values():
+    whole = _known(stage, task, at_data)
+    fitted = None if whole is None else _noted(at_data.at("train"), lambda: task.fitted(whole["train"].examples))
+    known = None if whole is None else _with_drawn(whole, stage, task, seed, at_data)
+    if known is None or fitted is None:
         return None
-    known = {split: data for split, data in sets.items() if data is not None}
-    if isinstance(stage.data.valid, float):
-        known["train"], known["valid"] = divided(train, stage.data.valid, seed)
     made = Prepared(
         fitted,
-        account={split: _account(data) for split, data in known.items()},
-        notes=[*_reading_notes(known), *_shared_texts(known)],
+        account={split: _account(data, fitted) for split, data in known.items()},
+        notes=[*_reading_notes(known), *_shared_texts(known, _read_columns(task))],
         examples={split: data.examples for split, data in known.items()},
     )
     if start is None:
         return made
-    for split, data in known.items():
-        rows = _noted(place.at(split), lambda data=data, split=split: _encoded(data, fitted, start, split, progress))
-        if rows is not None:
-            made.rows[split] = rows
-            made.account[split]["truncated"] = _truncated_share(rows)
+    if not _noted(place.at("task"), lambda: fitted.check(start.tokenizer) is None):
+        return None
+    _encode_all(made, known, start, at_data, progress)
     if made.rows.keys() != known.keys():
         return None
     made.notes.extend(_truncation_notes(made))
     return replace(made, seconds=time.monotonic() - started)
+
+
+def _known(stage: Stage, task: Task, place: Place) -> dict[str, Dataset] | None:
+    """The data of a stage by split, as the task can use it; None where something is wrong."""
+    sets = {
+        split: _noted(place.at(split), lambda split=split: _settled(_read(stage, task, split), task, training=split == "train"))
+        for split in splits_of(stage.data)
+    }
+    known = {split: data for split, data in sets.items() if data is not None}
+    return known if len(known) == len(sets) else None
+
+
+def _with_drawn(known: dict[str, Dataset], stage: Stage, task: Task, seed: int, place: Place) -> dict[str, Dataset] | None:
+    """The same with a share of the training data for validation, where the stage asks for one; None where the task can use none of it."""
+    if not isinstance(stage.data.valid, float):
+        return known
+    train, drawn = divided(known["train"], stage.data.valid, seed)
+    valid = _noted(place.at("valid"), lambda: _settled(drawn, task))
+    return None if valid is None else {**known, "train": train, "valid": valid}
+
+
+def _encode_all(made: Prepared, known: Mapping[str, Dataset], start: Start, place: Place, progress: Progress) -> None:
+    """Features of every split, with what has to be said of them; a split that cannot be encoded has none."""
+    task = cast("Task", made.objective)
+    for split, data in known.items():
+        rows = _noted(place.at(split), lambda data=data, split=split: _encoded(data, task, start, split, progress))
+        if rows is None:
+            continue
+        made.rows[split] = rows
+        made.account[split]["truncated"] = _truncated_share(rows, "truncated")
+        if "target_truncated" in rows.fields:
+            made.account[split]["targets_truncated"] = _truncated_share(rows, "target_truncated")
+        made.notes.extend(f"{split}: {remark}" for remark in task.remarks(rows))
 
 
 def prepared_text(
@@ -249,7 +290,8 @@ def _noted(place: Place, make: Callable[[], Result]) -> Result | None:
         return None
 
 
-def _read(names: str | tuple[str, ...], data: StageData, task: Task) -> Dataset:
+def _read(stage: Stage, task: Task, split: str) -> Dataset:
+    names, data = splits_of(stage.data)[split], stage.data
     return read(
         list(names) if isinstance(names, tuple) else names,
         columns=data.columns or None,
@@ -260,9 +302,8 @@ def _read(names: str | tuple[str, ...], data: StageData, task: Task) -> Dataset:
     )
 
 
-def _settled(stage: Stage, task: Task, split: str) -> Dataset:
-    data = _read(splits_of(stage.data)[split], stage.data, task)
-    settled = task.settled(data, training=split == "train")
+def _settled(data: Dataset, task: Task, *, training: bool = False) -> Dataset:
+    settled = task.settled(data, training=training)
     if data and not settled:
         raise DataError(
             f"the task {task.name!r} can use none of its {len(data)} rows",
@@ -287,16 +328,10 @@ def _not_empty(rows: FeatureStore) -> None:
         raise DataError("not one row is left of it")
 
 
-def _account(data: Dataset) -> dict[str, Any]:
+def _account(data: Dataset, task: Task) -> dict[str, Any]:
     files = [{"name": file.name, "format": file.format, "sha256": file.sha256, "rows": file.num_rows} for file in data.files]
-    return {
-        "files": files,
-        "rows": len(data),
-        "labels": data.label_counts,
-        "skipped": len(data.problems),
-        "dropped": data.dropped,
-        "mended": data.mended,
-    }
+    left_out = {"skipped": len(data.problems), "dropped": data.dropped, "mended": data.mended}
+    return {"files": files, "rows": len(data), "labels": task.label_counts(data), **left_out}
 
 
 def _reading_notes(sets: Mapping[str, Dataset]) -> Iterator[str]:
@@ -314,23 +349,27 @@ def _lines_note(split: str, problems: Sequence[Problem]) -> Iterator[str]:
         yield f"{split}: {len(problems)} lines cannot be read and were left out: {'; '.join(map(str, problems[:SHOWN_LINES]))}{more}"
 
 
-def _shared_texts(sets: Mapping[str, Dataset]) -> Iterator[str]:
+def _read_columns(task: Task) -> list[str]:
+    """The columns of what a model reads."""
+    return [column for column in (*task.columns, *task.optional_columns) if column not in task.label_columns]
+
+
+def _shared_texts(sets: Mapping[str, Dataset], columns: Sequence[str]) -> Iterator[str]:
     """Texts that a model is trained on and measured with."""
-    kind = kind_of(sets["train"])
-    seen = {_texts_of(row, kind): row.where for row in reversed(sets["train"].examples)}
+    seen = {_texts_of(row, columns): row.where for row in reversed(sets["train"].examples)}
     for split, data in sets.items():
-        shared = [row for row in data if split != "train" and _texts_of(row, kind) in seen]
+        shared = [row for row in data if split != "train" and _texts_of(row, columns) in seen]
         if shared:
-            first = f"{shared[0].where} is {seen[_texts_of(shared[0], kind)]}"
+            first = f"{shared[0].where} is {seen[_texts_of(shared[0], columns)]}"
             yield f"{split}: {len(shared)} of {len(data)} texts are also in the training data ({first}); scores on them are too good to be true"
 
 
-def _texts_of(row: Example, kind: Kind) -> tuple[str, ...]:
-    return tuple(text.strip() for text in texts_of(with_texts(row, kind)))
+def _texts_of(row: Example, columns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(row.get(column, "")).strip() for column in columns)
 
 
-def _truncated_share(rows: FeatureStore) -> float:
-    cut = rows.fields.get("truncated")
+def _truncated_share(rows: FeatureStore, field: str) -> float:
+    cut = rows.fields.get(field)
     return 0.0 if cut is None else round(float((cut.values > 0).mean()), 4)
 
 
@@ -339,3 +378,6 @@ def _truncation_notes(made: Prepared) -> Iterator[str]:
         if account["truncated"] >= NOTED_SHARE:
             assert isinstance(made.objective, Task), "raw text is never truncated"
             yield f"{split}: {account['truncated']:.0%} of the texts are longer than {made.objective.limit} and lose their end"
+        if account.get("targets_truncated", 0) >= NOTED_SHARE:
+            longest = getattr(made.objective, "max_new_tokens", 0)
+            yield f"{split}: {account['targets_truncated']:.0%} of the targets are longer than max_new_tokens = {longest} and lose their end"

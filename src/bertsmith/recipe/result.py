@@ -28,7 +28,8 @@ class StageResult:
         is_task: Whether it was a task.
         key: The hash of everything that the result depends on.
         seed: Of everything random in it.
-        metrics: By split, then by name. "before" is a pre-training objective on the validation data before the first step.
+        metrics: By split, then by name. "before" is what a pre-trained head, which a task or an objective goes on with, did on the
+            validation data before the first step.
         steps: Updates of the weights.
         epochs: How often the training data was seen.
         kept_step: After which step the kept weights stood.

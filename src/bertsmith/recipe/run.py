@@ -20,8 +20,9 @@ from bertsmith.core.errors import InterruptedRunError, RecipeError, UserError
 from bertsmith.core.fields import Place
 from bertsmith.core.progress import Progress, Silence
 from bertsmith.recipe.files import is_disk_full, link_folder, write_json, write_text
-from bertsmith.recipe.planning import Job, plan
-from bertsmith.recipe.preparing import prepared_text
+from bertsmith.recipe.mixed import run_mixture
+from bertsmith.recipe.planning import Job, file_key, places, plan
+from bertsmith.recipe.preparing import Prepared, joined, prepared_text, splits_of
 from bertsmith.recipe.processes import first_goes_first, is_first, meet
 from bertsmith.recipe.result import RunResult, StageResult
 from bertsmith.recipe.schema import Recipe
@@ -76,7 +77,7 @@ def _run(recipe: Recipe, jobs: Sequence[Job], result: RunResult, progress: Progr
     with first_goes_first():
         jobs = _with_text(recipe, jobs, out, progress)
     for job in jobs:
-        stages.append(_done(job, len(jobs), len(stages) + 1, progress))
+        stages.append(_done(job, jobs, progress))
         if is_first():
             _join_metrics(out, stages)
     if is_first():
@@ -97,25 +98,41 @@ def _with_text(recipe: Recipe, jobs: Sequence[Job], out: Path, progress: Progres
     problems: list[str] = []
     ready: list[Job] = []
     for job in jobs:
-        if job.standing.action == "cached" or isinstance(job.stage.objective, Task):
+        if job.standing.action == "cached" or all(isinstance(one.objective, Task) for one in job.stage.singly):
             ready.append(job)
             continue
-        assert job.start is not None, "a run has fetched its models"
-        place = Place(recipe.place(job.stage), problems).at("data")
-        ready.append(replace(job, prepared=prepared_text(job.stage, job.seed, job.start, job.files, out / "cache", place, progress)))
+        ready.append(replace(job, prepared=_with_text_of(job, Place(recipe.place(job.stage), problems), out / "cache", progress)))
     if problems:
         raise RecipeError(f"{len(problems)} {'things are' if len(problems) > 1 else 'thing is'} wrong with the data", problems)
     return ready
 
 
-def _done(job: Job, total: int, number: int, progress: Progress) -> StageResult:
-    about = f"stage {job.stage.name!r} ({number} of {total})"
+def _with_text_of(job: Job, place: Place, cache: Path, progress: Progress) -> Prepared | None:
+    """What a stage is trained on, with the raw text of the stage or of its parts."""
+    assert job.start is not None, "a run has fetched its models"
+    assert job.prepared is not None, "its plan is without a mistake"
+    found: dict[str, Prepared | None] = {}
+    for one, here in zip(job.stage.singly, places(job.stage, place), strict=True):
+        if isinstance(one.objective, Task):
+            found[one.name] = job.prepared.parts[one.name]
+            continue
+        files = {split: job.files[file_key(job.stage, one, split)] for split in splits_of(one.data)}
+        found[one.name] = prepared_text(one, job.seed, job.start, files, cache, here.at("data"), progress)
+    known = {name: prepared for name, prepared in found.items() if prepared is not None}
+    if len(known) < len(found):
+        return None
+    return joined(known) if job.stage.parts else known[job.stage.name]
+
+
+def _done(job: Job, jobs: Sequence[Job], progress: Progress) -> StageResult:
+    place = [other.stage.name for other in jobs].index(job.stage.name)
+    about = f"stage {job.stage.name!r} ({place + 1} of {len(jobs)})"
     if job.standing.result is not None:
         progress.note(f"{about}: {job.standing.why}, not run again")
         return replace(job.standing.result, cached=True)
     progress.note(f"{about}: {'goes on' if job.standing.action == 'resume' else 'begins'}, {job.standing.why}")
     try:
-        return run_stage(job, progress)
+        return run_mixture(job, jobs[:place], progress) if job.stage.parts else run_stage(job, progress)
     except InterruptedRunError as error:
         raise InterruptedRunError(f"{about}: {error}") from error
     except KeyboardInterrupt:

@@ -28,6 +28,8 @@ from bertsmith.objectives.base import Objective, objectives
 from bertsmith.recipe.places import Folders
 from bertsmith.recipe.source import overridden, read_text, read_toml
 from bertsmith.tasks.base import tasks
+from bertsmith.tasks.mixture import Mixture
+from bertsmith.train.mixing import Mixing
 from bertsmith.train.options import TrainOptions
 from bertsmith.tuning.base import Tuning, tunings
 from bertsmith.tuning.full import Full
@@ -35,7 +37,8 @@ from bertsmith.tuning.full import Full
 STAGE = "stage:"
 BUILTIN = "builtin:"
 
-STAGE_KEYS = ("name", "from", "objective", "task", "tuning", "data", "train", "seed")
+STAGE_KEYS = ("name", "from", "objective", "task", "tuning", "data", "train", "seed", "mixture", "part")
+PART_KEYS = ("name", "objective", "task", "data")
 RECIPE_KEYS = ("seed", "data_root", "stage")
 NAME = re.compile(r"\w[\w-]*")
 
@@ -100,11 +103,13 @@ class Stage:
     Attributes:
         name: Its folder's name, and what later stages call it.
         start: Where it starts (the key `from`): a folder, a name on the Hub, `builtin:NAME`, `stage:NAME`, or a new model.
-        objective: What it trains: a pre-training objective or a task.
-        data: On what.
+        objective: What it trains: a pre-training objective or a task; of a stage with parts, their mixture.
+        data: On what; of a stage with parts, what the first of them is trained on.
         tuning: By which technique.
         train: How long, how fast.
         seed: Of everything random in it; the recipe's where it is None.
+        parts: Where several objectives are trained together: a stage for each, with the same start, technique and options.
+        mixing: How often each of the parts has its turn.
     """
 
     name: str
@@ -114,6 +119,13 @@ class Stage:
     tuning: Tuning = field(default_factory=Full)
     train: TrainOptions = field(default_factory=TrainOptions)
     seed: int | None = None
+    parts: tuple[Stage, ...] = ()
+    mixing: Mixing = field(default_factory=Mixing)
+
+    @property
+    def singly(self) -> tuple[Stage, ...]:
+        """Its parts; the stage itself where it has none."""
+        return self.parts or (self,)
 
     @property
     def earlier(self) -> str | None:
@@ -204,14 +216,63 @@ def _stage(value: Any, place: Place, folders: Folders) -> Stage | None:
     if name is not None and not NAME.fullmatch(name):
         place.at("name").wrong(f"got {shown(name)}; it becomes a folder's name: letters, digits, _ and -")
     start = _start(table, place.at("from"), folders)
-    objective = _objective(table, place)
     tuning = component(tunings, table.get("tuning", "full"), place.at("tuning"))
-    data = _data(table, place.at("data"), folders)
     train = _train(table, place.at("train"))
     seed = _value(int, table, "seed", None, place) if "seed" in table else None
-    if name is None or start is None or objective is None or tuning is None or data is None or train is None:
+    trained = _parts(table, place, folders) if "part" in table else _alone(table, place, folders)
+    if name is None or start is None or tuning is None or train is None or trained is None:
         return None
-    return Stage(name=name, start=start, objective=objective, data=data, tuning=tuning, train=train, seed=seed)
+    made = [Stage(name=part, start=start, objective=one, data=data, tuning=tuning, train=train, seed=seed) for part, one, data in trained]
+    if "part" not in table:
+        return replace(made[0], name=name)
+    mixing = construct(Mixing, as_table(table.get("mixture", {}), place.at("mixture")) or {}, place.at("mixture"))
+    _note_unknown_weights(mixing, made, place.at("mixture").at("weights"))
+    mixture = Mixture(parts={part.name: part.objective for part in made})
+    return None if mixing is None else replace(made[0], name=name, objective=mixture, parts=tuple(made), mixing=mixing)
+
+
+def _alone(table: Mapping[str, Any], place: Place, folders: Folders) -> list[tuple[str, Objective, StageData]] | None:
+    """What an ordinary stage trains, and on what."""
+    if "mixture" in table:
+        place.at("mixture").wrong("there is nothing to mix: write at least two [[stage.part]], each with a name, a task or an objective, and data")
+    objective, data = _objective(table, place), _data(table, place.at("data"), folders)
+    return None if objective is None or data is None else [("", objective, data)]
+
+
+def _parts(table: Mapping[str, Any], place: Place, folders: Folders) -> list[tuple[str, Objective, StageData]] | None:
+    """What a stage with parts trains, and on what."""
+    for key in ("objective", "task", "data"):
+        if key in table:
+            place.at(key).wrong("the stage has parts; write it below one of [[stage.part]]")
+    listed: Any = table["part"]
+    if not isinstance(listed, list) or len(listed) < 2:
+        place.at("part").wrong("write [[stage.part]], in two pairs of brackets, at least twice")
+        return None
+    made = [_part(item, place.at("part").at(number), folders) for number, item in enumerate(listed)]
+    names = [part[0] for part in made if part is not None]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            place.at("part").at(number).at("name").wrong(f"part[{names.index(name)}] has the name {name!r} already")
+    return None if None in made else [part for part in made if part is not None]
+
+
+def _part(value: Any, place: Place, folders: Folders) -> tuple[str, Objective, StageData] | None:
+    table = as_table(value, place)
+    if table is None:
+        return None
+    _note_unknown(table, PART_KEYS, place)
+    name = _value(str, table, "name", None, place)
+    if name is not None and not NAME.fullmatch(name):
+        place.at("name").wrong(f"got {shown(name)}; it becomes a folder's name: letters, digits, _ and -")
+    objective, data = _objective(table, place), _data(table, place.at("data"), folders)
+    return None if name is None or objective is None or data is None else (name, objective, data)
+
+
+def _note_unknown_weights(mixing: Mixing | None, parts: Sequence[Stage], place: Place) -> None:
+    names = [part.name for part in parts]
+    for name in (mixing.weights or {}) if mixing is not None else ():
+        if name not in names:
+            place.at(name).wrong(f"no part has this name{nearest(name, names)}; parts: {', '.join(names)}")
 
 
 def _stage_place(value: Any, number: int, place: Place) -> Place:

@@ -20,19 +20,23 @@ LARGEST = 2**20
 STEP = re.compile(r"(?P<name>[^.\[\]]+)(?P<place>\[\d+\])?")
 
 
-def read_text(file: Path) -> str:
-    """The text of a recipe's file.
+def read_text(file: Path, what: str = "recipe") -> str:
+    """The text of a TOML file.
+
+    Args:
+        file: Its place.
+        what: It is, for messages.
 
     Raises:
         RecipeError: It is missing, a folder, too large, or not UTF-8.
     """
     if file.is_dir():
-        raise RecipeError(f"{file} is a folder; name the recipe in it, a .toml file")
+        raise RecipeError(f"{file} is a folder; name the {what} in it, a .toml file")
     if not file.is_file():
         near = nearest(file.name, [entry.name for entry in file.parent.iterdir()]) if file.parent.is_dir() else ""
-        raise RecipeError(f"there is no recipe {file}{near}")
+        raise RecipeError(f"there is no {what} {file}{near}")
     if file.stat().st_size > LARGEST:
-        raise RecipeError(f"{file} has {file.stat().st_size:,} bytes; a recipe has at most {LARGEST:,}: is it data?")
+        raise RecipeError(f"{file} has {file.stat().st_size:,} bytes; a {what} has at most {LARGEST:,}: is it data?")
     try:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

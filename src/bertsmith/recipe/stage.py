@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -88,56 +88,76 @@ def run_stage(job: Job, progress: Progress) -> StageResult:
         CheckpointError: The model cannot be read, or the disk is full.
         InterruptedRunError: Stopped from outside; a checkpoint was written.
     """
-    assert job.prepared is not None, "its data was prepared"
+    notes, prepared, clock = begun(job, progress)
     assert job.start is not None, "its model was fetched"
-    assert job.inputs is not None, "with both of them, its inputs are known"
-    notes, prepared = Notes(progress), job.prepared
-    clock = Clock({"encode": round(prepared.seconds, 3)})
-    for note in prepared.notes:
-        notes.note(f"stage {job.stage.name!r}: {note}")
-    if job.standing.action != "resume" and is_first():
-        job.folder.begin(job.stage, job.seed, job.inputs)
-    meet()
     with clock.phase("load"):
-        checkpoint = _opened(job, prepared.objective, job.start, notes)
+        checkpoint = opened(job, prepared, job.start, notes)
     metrics: dict[str, dict[str, float | None]] = {}
     if _is_measured_before(prepared, checkpoint):
         with clock.phase("evaluate"):
             metrics["before"] = {**_measured(checkpoint, prepared, "valid", job, notes).metrics}
-    trained = _trained(job, prepared, checkpoint, notes)
-    clock.seconds["train"] = round(trained.seconds, 3)
+    edited(job, checkpoint.model)
+    done = trained(job, _training(job, prepared, checkpoint, notes))
+    clock.seconds["train"] = round(done.seconds, 3)
     with clock.phase("evaluate"):
         prepared, measured = _evaluated(checkpoint, prepared, job, notes)
     metrics.update({split: {**found.metrics} for split, found in measured.items()})
     if is_first():
         with clock.phase("save"):
-            save(_labelled(checkpoint, prepared.objective), job.folder.model)
+            save(labelled(checkpoint, prepared.objective), job.folder.model)
             _write_predictions(job, prepared, measured.get("test"))
-    result = _result(job, prepared, checkpoint.model, trained, metrics, clock.seconds, notes.kept)
+    result = result_of(job, prepared, checkpoint.model, done, metrics, clock.seconds, notes.kept)
     if is_first():
         job.folder.finish(result)
     meet()
     return result
 
 
-def _opened(job: Job, objective: Objective, start: Start, notes: Notes) -> Checkpoint:
+def begun(job: Job, progress: Progress) -> tuple[Notes, Prepared, Clock]:
+    """A stage's folder made ready, what is known of its data told, and the clock set going."""
+    assert job.prepared is not None, "its data was prepared"
+    assert job.inputs is not None, "with data and model, its inputs are known"
+    notes, prepared = Notes(progress), job.prepared
+    for note in prepared.notes:
+        notes.note(f"stage {job.stage.name!r}: {note}")
+    if job.standing.action != "resume" and is_first():
+        job.folder.begin(job.stage, job.seed, job.inputs)
+    meet()
+    return notes, prepared, Clock({"encode": round(prepared.seconds, 3)})
+
+
+def opened(job: Job, prepared: Prepared, start: Start, notes: Notes) -> Checkpoint:
     """The model with the heads that are trained; what is random in them is said."""
+    objective = prepared.objective
     requests = objective.heads()
     checkpoint = start.opened({name: request.labels for name, request in requests.items()}, job.seed)
+    if isinstance(objective, Task) and checkpoint.fresh_heads:
+        objective.begin(checkpoint.model, prepared.examples["train"])
     if isinstance(start.place, NewModel):
         return checkpoint
+    if other := _other_pooling(objective, checkpoint):
+        notes.note(f"stage {job.stage.name!r}: {other}")
     lacking = [name for name in sorted(checkpoint.fresh_heads) if requests[name].pretrained]
     if lacking:
         ways_out = "\n\n".join(without_head(name, str(start.place)) for name in lacking)
         raise RecipeError(f"stage {job.stage.name!r} needs the head {' and '.join(lacking)} with its weights. {ways_out}")
     for name in sorted(checkpoint.fresh_heads):
         notes.note(f"stage {job.stage.name!r}: {_fresh_head(name, checkpoint)}")
-    if isinstance(objective, Task) and objective.has_labels and not checkpoint.fresh_heads and checkpoint.labels != objective.labels:
-        _forget_labels(checkpoint, objective, job.seed)
+    sized = [name for name, request in requests.items() if request.labels]
+    if isinstance(objective, Task) and sized and not checkpoint.fresh_heads and checkpoint.labels != objective.output_labels:
+        _forget_labels(checkpoint, sized, job.seed)
         notes.note(
             f"stage {job.stage.name!r}: the last layer begins anew, for the model was trained on other labels ({', '.join(checkpoint.labels)})"
         )
     return checkpoint
+
+
+def _other_pooling(objective: Objective, checkpoint: Checkpoint) -> str:
+    """Says that vectors are trained otherwise than the model has made them so far, if they are."""
+    wanted, before = objective.vectors if isinstance(objective, Task) else None, checkpoint.vectors
+    if wanted is None or before is None or wanted.pooling == before.pooling:
+        return ""
+    return f"the folder makes vectors with the pooling {before.pooling!r}; they are trained with {wanted.pooling!r}"
 
 
 def _fresh_head(name: str, checkpoint: Checkpoint) -> str:
@@ -150,15 +170,16 @@ def _fresh_head(name: str, checkpoint: Checkpoint) -> str:
     return f"the {name} head is new{there}"
 
 
-def _forget_labels(checkpoint: Checkpoint, objective: Objective, seed: int) -> None:
-    for name in objective.heads():
+def _forget_labels(checkpoint: Checkpoint, heads: Sequence[str], seed: int) -> None:
+    for name in heads:
         generator = torch.Generator().manual_seed(seed_at(seed, "labels", name))
         checkpoint.model.reinitialise(generator, checkpoint.model.heads[name].get_submodule("output"))
 
 
 def _is_measured_before(prepared: Prepared, checkpoint: Checkpoint) -> bool:
-    """What a pre-training objective is worth shows beside what the model could do before it. A random head could do nothing."""
-    return not isinstance(prepared.objective, Task) and "valid" in prepared.rows and not checkpoint.fresh_heads
+    """What an objective, or a task for pre-trained heads, is worth shows beside what the model could do before it. A random head could do nothing."""
+    zero_shot = all(request.pretrained for request in prepared.objective.heads().values())
+    return (zero_shot or not isinstance(prepared.objective, Task)) and "valid" in prepared.rows and not checkpoint.fresh_heads
 
 
 def _measured(checkpoint: Checkpoint, prepared: Prepared, split: str, job: Job, notes: Notes) -> Evaluation:
@@ -201,11 +222,15 @@ def _write_predictions(job: Job, prepared: Prepared, tested: Evaluation | None) 
         write_predictions(job.folder.path, prepared.objective, tested.outcome)
 
 
-def _trained(job: Job, prepared: Prepared, checkpoint: Checkpoint, notes: Notes) -> TrainResult:
+def edited(job: Job, model: Model) -> None:
+    """Let the technique edit the model, before a training groups its weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed_at(job.seed, "tuning"))
-        job.stage.tuning.apply(checkpoint.model)
-    training = Training(
+        job.stage.tuning.apply(model)
+
+
+def _training(job: Job, prepared: Prepared, checkpoint: Checkpoint, notes: Notes) -> Training:
+    return Training(
         model=checkpoint.model,
         tokenizer=checkpoint.tokenizer,
         objective=prepared.objective,
@@ -218,10 +243,14 @@ def _trained(job: Job, prepared: Prepared, checkpoint: Checkpoint, notes: Notes)
         folder=job.folder.path,
         progress=notes,
     )
-    trained = training.run(resume=job.standing.action == "resume")
+
+
+def trained(job: Job, training: Training) -> TrainResult:
+    """Train, and let the technique finish."""
+    done = training.run(resume=job.standing.action == "resume")
     with own_folder(job.folder.path) as folder:
-        job.stage.tuning.finish(checkpoint.model, folder, _base(job))
-    return trained
+        job.stage.tuning.finish(training.model, folder, _base(job))
+    return done
 
 
 def _base(job: Job) -> str:
@@ -232,24 +261,31 @@ def _base(job: Job) -> str:
     return start if job.stage.earlier is None or job.start is None else str(job.start.place)
 
 
-def _labelled(checkpoint: Checkpoint, objective: Objective) -> Checkpoint:
+def labelled(checkpoint: Checkpoint, objective: Objective) -> Checkpoint:
     """The checkpoint that is saved: with the task that it has learned."""
     if not isinstance(objective, Task):
         return Checkpoint(checkpoint.model, checkpoint.tokenizer)
+    told = {**checkpoint.model.generation, **objective.generation_config(checkpoint.tokenizer)}
+    checkpoint.model.generation = {key: value for key, value in told.items() if value is not None}
     return Checkpoint(
-        checkpoint.model, checkpoint.tokenizer, objective.labels, {**component_table(objective), "problem_type": objective.problem_type}
+        checkpoint.model,
+        checkpoint.tokenizer,
+        objective.output_labels,
+        {**component_table(objective), "problem_type": objective.problem_type},
+        vectors=objective.vectors,
     )
 
 
-def _result(
+def result_of(
     job: Job,
     prepared: Prepared,
     model: Model,
-    trained: TrainResult,
+    done: TrainResult,
     metrics: dict[str, dict[str, float | None]],
     seconds: dict[str, float],
     notes: list[str],
 ) -> StageResult:
+    """All that is written down of a stage."""
     start = job.stage.start
     return StageResult(
         name=job.stage.name,
@@ -259,18 +295,18 @@ def _result(
         key=job.key,
         seed=job.seed,
         metrics=metrics,
-        steps=trained.steps,
-        epochs=trained.epochs,
-        kept_step=trained.kept_step,
-        stopped_early=trained.stopped_early,
-        tokens=trained.tokens,
-        tokens_per_second=round(trained.tokens_per_second, 1),
+        steps=done.steps,
+        epochs=done.epochs,
+        kept_step=done.kept_step,
+        stopped_early=done.stopped_early,
+        tokens=done.tokens,
+        tokens_per_second=round(done.tokens_per_second, 1),
         seconds=seconds,
         peak_memory=peak_memory(),
         num_parameters=model.num_parameters,
-        resumed_at=trained.resumed_at,
+        resumed_at=done.resumed_at,
         data=prepared.account,
         notes=notes,
         versions=versions(),
-        machine=machine(trained.precision, trained.processes),
+        machine=machine(done.precision, done.processes),
     )

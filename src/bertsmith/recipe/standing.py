@@ -34,6 +34,7 @@ from bertsmith.recipe.schema import Recipe, Stage
 from bertsmith.recipe.writing import stage_table, to_toml
 
 STAGES = "stages"
+SPLITS = ("train", "valid", "test")
 HASHED = ("data", "from")
 """Parts of the inputs of which a person need not see the values."""
 
@@ -93,7 +94,7 @@ class StageFolder:
         """Make the folder ready for a stage that begins: what an earlier, different one has left goes."""
         for name in ("result.json", "metrics.jsonl", PREDICTIONS):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("model", "adapter", "checkpoint"):
+        for name in ("model", "adapter", "checkpoint", "parts"):
             shutil.rmtree(self.path / name, ignore_errors=True)
         self.path.mkdir(parents=True, exist_ok=True)
         alone = stage if stage.earlier is None else replace(stage, start=f"../{stage.earlier}/model")
@@ -129,11 +130,17 @@ def inputs_of(stage: Stage, seed: int, start: str, files: Mapping[str, Mapping[s
         files: By split, the hashes of the data files.
     """
     table = stage_table(stage)
-    reading = {name: value for name, value in table["data"].items() if name not in files}
-    kept = {name: value for name, value in table.items() if name in {"objective", "task", "tuning", "train"}}
+    kept = {name: value for name, value in table.items() if name in {"objective", "task", "tuning", "train", "mixture"}}
+    parts = {part["name"]: {**part, "data": _reading(part["data"])} for part in table.get("part", ())}
+    reading = parts or _reading(table["data"])
     data = {split: list(hashes.values()) for split, hashes in files.items()}
     # Through JSON and back, a tuple is a list: what is compared with a file has to look like one.
     return {**_as_json(kept), "reading": _as_json(reading), "data": data, "from": start, "seed": seed, "bertsmith": version("bertsmith")}
+
+
+def _reading(data: Mapping[str, Any]) -> dict[str, Any]:
+    """How files are read: all of a data table but the files, and the share that is held out."""
+    return {name: value for name, value in data.items() if name not in SPLITS or isinstance(value, float)}
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[str]:

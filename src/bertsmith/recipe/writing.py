@@ -32,7 +32,6 @@ def to_toml(recipe: Recipe) -> str:
 
 def stage_table(stage: Stage) -> dict[str, Any]:
     """A stage as its table in a recipe; keys without a value are left out."""
-    kind = "task" if isinstance(stage.objective, Task) else "objective"
     train = _fields(stage.train)
     if stage.train.steps is not None:
         del train["epochs"]
@@ -40,12 +39,21 @@ def stage_table(stage: Stage) -> dict[str, Any]:
         "name": stage.name,
         "from": _start(stage.start),
         "seed": stage.seed,
-        kind: component_table(stage.objective),
+        **({} if stage.parts else _objective(stage)),
         "tuning": _named(tunings, stage.tuning),
-        "data": _fields(stage.data),
+        **({} if stage.parts else {"data": _fields(stage.data)}),
         "train": train,
+        **({"mixture": _fields(stage.mixing), "part": [_part_table(part) for part in stage.parts]} if stage.parts else {}),
     }
     return {name: value for name, value in table.items() if value is not None}
+
+
+def _part_table(part: Stage) -> dict[str, Any]:
+    return {"name": part.name, **_objective(part), "data": _fields(part.data)}
+
+
+def _objective(stage: Stage) -> dict[str, Any]:
+    return {"task" if isinstance(stage.objective, Task) else "objective": component_table(stage.objective)}
 
 
 def component_table(objective: Objective) -> dict[str, Any]:
@@ -55,11 +63,19 @@ def component_table(objective: Objective) -> dict[str, Any]:
 
 def _stage_lines(stage: Stage) -> Iterator[str]:
     table = stage_table(stage)
-    yield from ("", "[[stage]]")
-    yield from (f"{key(name)} = {literal(value)}" for name, value in table.items() if not isinstance(value, Mapping))
-    for name, value in table.items():
+    parts = table.pop("part", [])
+    yield from _table_lines("stage", table)
+    for part in parts:
+        yield from _table_lines("stage.part", part)
+
+
+def _table_lines(name: str, table: Mapping[str, Any]) -> Iterator[str]:
+    """An item of a list of tables, and the tables in it."""
+    yield from ("", f"[[{name}]]")
+    yield from (f"{key(inner)} = {literal(value)}" for inner, value in table.items() if not isinstance(value, Mapping))
+    for inner, value in table.items():
         if isinstance(value, Mapping):
-            yield from ("", f"[stage.{key(name)}]", *(f"{key(inner)} = {literal(item)}" for inner, item in value.items()))
+            yield from ("", f"[{name}.{key(inner)}]", *(f"{key(item)} = {literal(given)}" for item, given in value.items()))
 
 
 def _start(start: str | NewModel) -> str | dict[str, Any]:

@@ -10,7 +10,7 @@ import jinja2
 
 from bertsmith.report.charts import Dots, dot_chart
 from bertsmith.report.curves import curves
-from bertsmith.report.predictions import confusion, has_labels, mistakes
+from bertsmith.report.predictions import confusion, has_labels, labels_taken, mistakes
 from bertsmith.report.records import Record, Run, read_run
 from bertsmith.report.tables import data_rows, distinct, score_tables, verdict
 from bertsmith.report.words import count, duration, language, plain, points, score, thousands
@@ -35,13 +35,8 @@ def write_report(folder: Path) -> Path:
 
 def render(run: Run) -> str:
     """The page's HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bertsmith.report"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    filters = cast("dict[str, Callable[..., str]]", environment.filters)
-    filters.update({word.__name__: word for word in (count, duration, language, plain, points, score, thousands)})
     scored = next((stage for stage in reversed(run.stages) if has_labels(stage.predictions)), None)
-    return environment.get_template("page.html").render(
+    return template("page.html").render(
         run=run,
         verdict=verdict(run),
         seconds=sum(sum(stage.values["seconds"].values()) for stage in run.stages),
@@ -50,13 +45,23 @@ def render(run: Run) -> str:
         comparison_chart=_comparison_chart(run.comparison) if run.comparison.get("systems") else "",
         curves=curves(run),
         scored=scored,
-        confusion=None if scored is None else confusion(scored.predictions),
+        confusion=None if scored is None else confusion(*labels_taken(scored.predictions)),
         mistakes=[] if scored is None else mistakes(scored.predictions),
         data=data_rows(run.stages),
         notes=_notes(run),
         machines=distinct([stage.values["machine"] for stage in run.stages]),
         versions=distinct([stage.values["versions"] for stage in run.stages]),
     )
+
+
+def template(name: str) -> jinja2.Template:
+    """A template of this package, with words for numbers; what it is given is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bertsmith.report"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    filters = cast("dict[str, Callable[..., str]]", environment.filters)
+    filters.update({word.__name__: word for word in (count, duration, language, plain, points, score, thousands)})
+    return environment.get_template(name)
 
 
 def _comparison_chart(comparison: Record) -> str:

@@ -76,22 +76,43 @@ def has_labels(predictions: Sequence[Record]) -> bool:
     return bool(predictions) and all(isinstance(row.get("label"), str) and isinstance(row.get("gold"), str) for row in predictions)
 
 
-def confusion(predictions: Sequence[Record]) -> Confusion:
+def confusion(taken: Sequence[tuple[str, str]], labels: Sequence[str] = ()) -> Confusion:
     """Count gold against predicted labels.
 
+    Args:
+        taken: A right label and the label that was said, once for every time.
+        labels: In the order of rows and columns; others that occur come behind them.
+
     Example:
-        >>> table = confusion([{"gold": "no", "label": "yes"}, {"gold": "yes", "label": "yes"}, {"gold": "yes", "label": "yes"}])
+        >>> table = confusion([("no", "yes"), ("yes", "yes"), ("yes", "yes")])
         >>> table.labels, [[cell.count for cell in row] for row in table.rows], table.commonest
         (['no', 'yes'], [[0, 1], [0, 2]], [('no', 'yes', 1)])
     """
-    counts = Counter((str(row["gold"]), str(row["label"])) for row in predictions)
+    counts = Counter(taken)
+    names = [*labels, *sorted({label for pair in counts for label in pair} - set(labels))]
+    totals = Counter(gold for gold, _ in taken)
+    rows = [[Cell(counts[gold, label], counts[gold, label] / max(totals[gold], 1), gold == label) for label in names] for gold in names]
+    return Confusion(names, rows if len(names) <= LARGEST_MATRIX else [], confusions(taken)[:SHOWN_CONFUSIONS])
+
+
+def labels_taken(predictions: Sequence[Record]) -> tuple[list[tuple[str, str]], list[str]]:
+    """What `confusion` takes, from predictions with one label each."""
     scored = predictions[0].get("scores")
-    labels = list(scored) if isinstance(scored, dict) else []
-    labels += sorted({label for pair in counts for label in pair} - set(labels))
-    totals = Counter(str(row["gold"]) for row in predictions)
-    wrong = Counter({pair: number for pair, number in counts.items() if pair[0] != pair[1]}).most_common(SHOWN_CONFUSIONS)
-    rows = [[Cell(counts[gold, label], counts[gold, label] / max(totals[gold], 1), gold == label) for label in labels] for gold in labels]
-    return Confusion(labels, rows if len(labels) <= LARGEST_MATRIX else [], [(gold, label, number) for (gold, label), number in wrong])
+    return [(str(row["gold"]), str(row["label"])) for row in predictions], list(scored) if isinstance(scored, dict) else []
+
+
+def confusions(taken: Sequence[tuple[str, str]]) -> list[tuple[str, str, int]]:
+    """How often a label was taken for another, the commonest first.
+
+    Args:
+        taken: A right label and the label that was said, once for every time.
+
+    Example:
+        >>> confusions([("no", "yes"), ("yes", "yes"), ("no", "yes")])
+        [('no', 'yes', 2)]
+    """
+    wrong = Counter(pair for pair in taken if pair[0] != pair[1])
+    return [(gold, label, number) for (gold, label), number in wrong.most_common()]
 
 
 def mistakes(predictions: Sequence[Record]) -> list[Mistake]:
@@ -105,6 +126,10 @@ def _mistake(row: Record) -> Mistake:
     return Mistake(texts, str(row["gold"]), str(row["label"]), float(row.get("score", 0)), int(row.get("line", 0)))
 
 
+def shortened(text: str) -> str:
+    """A text, or its beginning where it is long."""
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+
+
 def _shown(value: Any) -> tuple[str, str]:
-    text = str(value)
-    return (text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"), language(text)
+    return shortened(str(value)), language(value)

@@ -19,12 +19,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bertsmith.checkpoint.vectors import VectorSettings
 from bertsmith.core.errors import DataError
 from bertsmith.core.registry import Registry, nearest
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.data.dataset import Dataset
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
-from bertsmith.models.family import Model
+from bertsmith.models.family import Family, Model
 from bertsmith.objectives.base import HeadRequest, Objective, padded_inputs
 from bertsmith.tasks.marked import Marked
 from bertsmith.tasks.outcome import Outcome
@@ -41,6 +42,9 @@ ROUNDS = 1000
 
 CHUNK = 1024
 """Examples that are tokenised together."""
+
+Belonging = str | float | Sequence[str]
+"""Which group of a kind an example is in: a name, a number, or several names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,8 @@ class Task(Objective):
     """Whether it chooses among labels that the training data tells."""
     label_columns: ClassVar[tuple[str, ...]] = ("label",)
     """Those of its columns that say what is right, and are not there when something is to be predicted."""
+    flawless: ClassVar[float] = 1.0
+    """What `correct` gives for an example without a mistake."""
     asked: ClassVar[tuple[str, ...]] = ("text", "text_pair")
     """The columns that one text, or two, are when somebody gives them without names."""
 
@@ -85,9 +91,41 @@ class Task(Objective):
         return tuple(column for column in cls.columns if column not in cls.label_columns)
 
     @property
+    def output_labels(self) -> tuple[str, ...]:
+        """What `config.json` calls the outputs of its head, in their order: by default the labels."""
+        return self.labels
+
+    @property
     def limit(self) -> str:
         """What a text that was truncated was longer than."""
         return f"max_length = {self.max_length}"
+
+    @property
+    def vectors(self) -> VectorSettings | None:
+        """How a text becomes a vector, where that is what it trains; written into the model's folder."""
+        return None
+
+    @property
+    def validated_by_loss(self) -> bool:
+        """Whether the loss is measured during training in the place of the metrics, because these take long."""
+        return False
+
+    def beyond(self, family: Family) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        """Options that ask for more than a model can do, with what is wrong with them; its `max_length` is looked at anyway."""
+        yield from ()
+
+    def within(self, family: Family) -> Task:
+        """The same task with nothing longer than a model has positions for."""
+        return replace(self, max_length=min(self.max_length, family.max_length))
+
+    @classmethod
+    def as_published(cls, model: Model) -> dict[str, Any]:  # noqa: ARG003
+        """Options that a model from elsewhere, which knows no task of ours, was published with."""
+        return {}
+
+    def generation_config(self, tokenizer: Tokenizer) -> dict[str, Any]:  # noqa: ARG002
+        """How a model that was trained for it writes, by the keys of `generation_config.json`; None takes a key away."""
+        return {}
 
     def settled(self, data: Dataset, *, training: bool = False) -> Dataset:  # noqa: ARG002
         """The data as the task can use it: what was left out or mended for it is in the data set's account. By default all of it, as it is.
@@ -109,6 +147,18 @@ class Task(Objective):
             raise DataError(f"{len(wrong)} labels cannot be used for the task {self.name!r}", wrong)
         return replace(self, labels=self.labels or _ordered(self.label_names(examples)))
 
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Whether it can be done in the words of a vocabulary; by default in those of any.
+
+        Raises:
+            RecipeError: Lists what cannot be written.
+        """
+
+    @classmethod
+    def wrong_input(cls, example: Example) -> str:  # noqa: ARG003
+        """Why nothing can be predicted for a row although it has the columns; empty where it can."""
+        return ""
+
     @classmethod
     def wrong_label(cls, label: Any) -> str:  # noqa: ARG003
         """Why a label is of no use to the task, whatever its labels are called; empty where it may be, or is missing."""
@@ -117,6 +167,13 @@ class Task(Objective):
     @abstractmethod
     def label_names(self, examples: Sequence[Example]) -> set[str]:
         """All labels that occur."""
+
+    def begin(self, model: Model, examples: Sequence[Example]) -> None:
+        """Set what fresh heads begin with, as far as the training data tells it; by default they stay as they were drawn."""
+
+    def label_counts(self, data: Dataset) -> dict[str, int]:
+        """How often every label occurs; empty for a task without labels."""
+        return data.label_counts if self.has_labels else {}
 
     @abstractmethod
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
@@ -131,6 +188,10 @@ class Task(Objective):
             DataError: Lists every example that cannot be used, with file and line.
         """
 
+    def remarks(self, rows: Sequence[Features]) -> Iterator[str]:  # noqa: ARG002
+        """What a person should know of the encoded data."""
+        yield from ()
+
     @abstractmethod
     def outputs(self, model: Model, batch: Batch) -> Sequence[Tensor]:
         """What the model says of every row of a batch, without what padding adds to it; one row's does not depend on its neighbours."""
@@ -143,9 +204,9 @@ class Task(Objective):
     def metrics(self, outcome: Outcome) -> dict[str, float]:
         """What was said against what is right. Every value is better the higher it is, unless its name ends in `_error`."""
 
+    @abstractmethod
     def correct(self, outcome: Outcome) -> Float[np.ndarray, " examples"]:
         """How well every single example was done, the higher the better; what paired tests compare. 1 and 0 where it can only be right or wrong."""
-        raise NotImplementedError(f"{type(self).__name__} has no score for a single example")
 
     def baseline(self, outcome: Outcome) -> dict[str, float]:  # noqa: ARG002
         """The metrics of an answer that takes no reading (the commonest label); empty where there is no such answer."""
@@ -154,6 +215,35 @@ class Task(Objective):
     def gold(self, example: Example) -> Any:
         """What is right, as a prediction would say it, ready for JSON; None where it is not known."""
         return example.get(self.label_columns[0])
+
+    def answer(self, said: Prediction) -> Any:
+        """The part of a prediction that is held against `gold`: by default its label, or all of it where it has none."""
+        return said.get("label", said)
+
+    def confidence(self, said: Prediction) -> float | None:
+        """How sure a prediction is, 0-1; None where that cannot be told. Of wrong predictions, the surest are looked at first."""
+        return said.get("score")
+
+    def shown(self, example: Example) -> dict[str, str]:
+        """What a person reads of an example, by column: its input, lists joined."""
+        names = [name for name in (*self.columns, *self.optional_columns) if name not in self.label_columns and example.get(name)]
+        return {name: _joined(example[name]) for name in names}
+
+    def groups(self, example: Example) -> Mapping[str, Belonging]:  # noqa: ARG002
+        """Kinds of groups that an example is in, and which of each kind: an error analysis says how well each group is done.
+
+        A number (the length of an answer) is put into ranges of equally many examples; a list is several groups of one kind (types of entities).
+        """
+        return {}
+
+    def taken_for(self, example: Example, said: Prediction) -> Sequence[tuple[str, str]]:
+        """Labels that are right, each with the label that was said in its place, for a confusion matrix: by default the one of an example."""
+        pair = (self.gold(example), self.answer(said))
+        return [pair] if self.has_labels and all(isinstance(label, str) for label in pair) else []
+
+    def by_label(self, outcome: Outcome) -> dict[str, dict[str, float]]:  # noqa: ARG002
+        """Metrics of every single label, such as precision, recall, f1 and support; empty where there is nothing to be said of one."""
+        return {}
 
     def marked(self, outcome: Outcome) -> Marked | None:  # noqa: ARG002
         """What there is to see of the one example of an outcome: places that were found in its text, scores of its tokens. By default nothing."""
@@ -191,6 +281,10 @@ class SentenceTask(Task):
         """Scores an example."""
         return len(self.labels)
 
+    def needed(self) -> tuple[str, ...]:
+        """The columns without which it can say nothing of an example."""
+        return self.inputs()
+
     def heads(self) -> Mapping[str, HeadRequest]:
         """The family's classification head."""
         return {"classification": HeadRequest(self.num_scores)}
@@ -218,8 +312,7 @@ class SentenceTask(Task):
 
     def collate(self, rows: Sequence[Features], generators: Sequence[np.random.Generator], tokenizer: Tokenizer) -> Batch:  # noqa: ARG002
         """Pad; nothing is random."""
-        labels = {"label": torch.from_numpy(np.stack([row["label"] for row in rows]))} if "label" in rows[0] else {}
-        return Batch(*padded_inputs(rows, tokenizer), labels, {self.name: len(rows)})
+        return Batch(*padded_inputs(rows, tokenizer), stacked_labels(rows), {self.name: len(rows)})
 
     def outputs(self, model: Model, batch: Batch) -> Sequence[Tensor]:
         """The classification head's scores, before any normalisation."""
@@ -233,13 +326,19 @@ class SentenceTask(Task):
         if not examples:
             return
         usable, targets = self._targets(examples, labelled, problems)
-        for encoding, target in zip(self._tokenised(usable, tokenizer), targets, strict=True):
-            features: Features = {
+        for features, target in zip(self._features(usable, tokenizer), targets, strict=True):
+            yield features if target is None else {**features, "label": target}
+
+    def _features(self, examples: Sequence[Example], tokenizer: Tokenizer) -> list[Features]:
+        """Everything but the labels."""
+        return [
+            {
                 "input_ids": encoding.input_ids,
                 "token_type_ids": encoding.token_type_ids,
                 "truncated": np.array([encoding.truncated], np.int32),
             }
-            yield features if target is None else {**features, "label": target}
+            for encoding in self._tokenised(examples, tokenizer)
+        ]
 
     def _tokenised(self, examples: Sequence[Example], tokenizer: Tokenizer) -> list[Encoding]:
         """Single texts together and pairs together, each on all cores, and back in order."""
@@ -256,7 +355,7 @@ class SentenceTask(Task):
         usable: list[Example] = []
         targets: list[np.ndarray | None] = []
         for example in examples:
-            missing = [column for column in self.inputs() if example.get(column) is None]
+            missing = [column for column in self.needed() if example.get(column) is None]
             try:
                 if missing:
                     raise ValueError(f"no {' and no '.join(missing)}")
@@ -267,6 +366,11 @@ class SentenceTask(Task):
             except ValueError as error:
                 problems.append(f"{example.where}: {error}")
         return usable, targets
+
+
+def stacked_labels(rows: Sequence[Features]) -> dict[str, Tensor]:
+    """The labels of a batch; none where rows have none."""
+    return {"label": torch.from_numpy(np.stack([row["label"] for row in rows]))} if "label" in rows[0] else {}
 
 
 def label_number(label: Any, labels: Sequence[str]) -> int:
@@ -284,6 +388,10 @@ def label_number(label: Any, labels: Sequence[str]) -> int:
     if str(label) not in labels:
         raise ValueError(f"label {str(label)[:60]!r} is not one of {', '.join(map(repr, labels[:20]))}{nearest(str(label), labels)}")
     return labels.index(str(label))
+
+
+def _joined(value: Any) -> str:
+    return " · ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _ordered(names: set[str]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.layers.heads import span_scores
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, padded_inputs
-from bertsmith.tasks.base import CHUNK, Prediction, Task, tasks
+from bertsmith.tasks.base import CHUNK, Belonging, Prediction, Task, tasks
 from bertsmith.tasks.marked import Mark, Marked
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.questions import left_out_or_mended, nearest_sentence, right_answers, target_of, target_within, wrong_answers, wrong_question
@@ -296,6 +296,16 @@ class ExtractiveQuestionAnswering(Task):
     def gold(self, example: Example) -> list[str] | None:
         """All right answers; none for a question without an answer."""
         return None if example.get("answers") is None else right_answers(example)
+
+    def answer(self, said: Prediction) -> str:
+        """The text of the answer."""
+        return said["answer"]
+
+    def groups(self, example: Example) -> Mapping[str, Belonging]:
+        """Whether it has an answer, one with a number in it or another; and how long the first one is."""
+        right = self.gold(example) or []
+        kind = "none" if not right else "with a number" if any(character.isnumeric() for character in right[0]) else "without a number"
+        return {"answer": kind, **({"characters of the answer": len(right[0])} if right else {})}
 
     def marked(self, outcome: Outcome) -> Marked:
         """The context with the answer, and how probable every token is as the first and as the last one of it."""

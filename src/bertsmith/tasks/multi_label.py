@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,9 +15,19 @@ from torch.nn import functional as F
 
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Batch, Example
+from bertsmith.data.dataset import Dataset
 from bertsmith.models.family import Model
-from bertsmith.tasks.base import Prediction, SentenceTask, label_number, tasks
+from bertsmith.tasks.base import Belonging, Prediction, SentenceTask, label_number, tasks
 from bertsmith.tasks.outcome import Outcome
+
+DEFAULT_THRESHOLD = 0.5
+NEARLY_NEVER = 1e-6
+"""A threshold is at least as far from 0 and from 1."""
+
+SURE = 40.0
+"""A score whose probability is 1."""
+
+WRITTEN_LIST = re.compile(r"""\s*\[\s*(["']).*\1\s*\]\s*""")
 
 
 @tasks.register("multi_label")
@@ -30,7 +42,8 @@ class MultiLabel(SentenceTask):
         Labels do not exclude one another.
 
     Args:
-        threshold: Probability from which a label is given, 0-1.
+        threshold: Probability from which a label is given, 0-1. Where it is not named, training chooses the one with the best micro F1 on the
+            validation data, and saves it with the model; without such data it is 0.5.
         separator: Between label names in one string.
 
     Example:
@@ -43,19 +56,21 @@ class MultiLabel(SentenceTask):
     best_metric: ClassVar = "micro_f1"
     problem_type: ClassVar = "multi_label_classification"
 
-    threshold: float = 0.5
+    threshold: float | None = None
     separator: str = ","
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.threshold < 1:
+        if self.threshold is not None and not 0 < self.threshold < 1:
             raise ValueError(f"threshold is {self.threshold}; it must lie between 0 and 1")
         if not self.separator:
             raise ValueError("separator is empty; it must be what stands between two labels, a comma for instance")
 
     @classmethod
     def wrong_label(cls, label: Any) -> str:
-        """An object, or a list of something else than names."""
+        """An object, a list of something else than names, or a list that was written as a text."""
+        if isinstance(label, str) and WRITTEN_LIST.fullmatch(label):
+            return f"label {label[:60]!r} is a list that was written as a text; write its names with a separator between them, or rows as JSON lines"
         wrong = [part for part in (label if isinstance(label, list) else [label]) if isinstance(part, Mapping | list | tuple)]
         return f"label {str(wrong[0])[:60]} is {'an object' if isinstance(wrong[0], Mapping) else 'a list'}, not a name" if wrong else ""
 
@@ -83,7 +98,7 @@ class MultiLabel(SentenceTask):
         """The labels over the threshold and the probability of each."""
         return [
             {
-                "labels": [label for label, probability in zip(self.labels, row, strict=True) if probability >= self.threshold],
+                "labels": [label for label, probability in zip(self.labels, row, strict=True) if probability >= self._limit],
                 "scores": {label: round(probability, 6) for label, probability in zip(self.labels, row, strict=True)},
             }
             for row in torch.from_numpy(outcome.scores).sigmoid().tolist()
@@ -93,20 +108,62 @@ class MultiLabel(SentenceTask):
         """Micro and macro F1 and the share of examples with exactly the right labels, 0-1."""
         from bertsmith.metrics.multi_label import multi_label_scores
 
-        return multi_label_scores(_gold(outcome), _probabilities(outcome), threshold=self.threshold)
+        return multi_label_scores(_gold(outcome), _probabilities(outcome), threshold=self._limit)
 
     def correct(self, outcome: Outcome) -> np.ndarray:
         """1 where exactly the right labels are given."""
-        return ((_probabilities(outcome) >= self.threshold) == _gold(outcome)).all(1).astype(np.float64)
+        return ((_probabilities(outcome) >= self._limit) == _gold(outcome)).all(1).astype(np.float64)
 
     def baseline(self, outcome: Outcome) -> dict[str, float]:
-        """The metrics of the labels that more than half of the examples have."""
-        answer = np.where(_gold(outcome).mean(0) > 0.5, 10.0, -10.0).astype(np.float32)
+        """The metrics of the same labels for every text: those commonest ones that have the best micro F1."""
+        gold = _gold(outcome)
+        counts = gold.sum(0)
+        commonest = np.argsort(-counts, kind="stable")
+        f1 = 2 * counts[commonest].cumsum() / (len(gold) * np.arange(1, len(counts) + 1) + counts.sum())
+        answer = np.full(len(counts), -SURE, np.float32)
+        answer[commonest[: f1.argmax() + 1]] = SURE
         return self.metrics(replace(outcome, outputs=[answer] * len(outcome.rows)))
 
     def gold(self, example: Example) -> list[str] | None:
         """The labels' names."""
         return None if example.get("label") is None else self._names(example["label"])
+
+    def label_counts(self, data: Dataset) -> dict[str, int]:
+        """How often every label occurs, alone or with others."""
+        return dict(Counter(name for example in data for name in self._names(example.get("label"))))
+
+    def answer(self, said: Prediction) -> list[str]:
+        """The labels that are given."""
+        return said["labels"]
+
+    def confidence(self, said: Prediction) -> float:
+        """How sure it is of the label that it is least sure of."""
+        return min(score if label in said["labels"] else 1 - score for label, score in said["scores"].items())
+
+    def groups(self, example: Example) -> Mapping[str, Belonging]:
+        """Its labels, and how many there are."""
+        names = self.gold(example) or []
+        return {"label": names or ["none"], "number of labels": str(len(names))}
+
+    def by_label(self, outcome: Outcome) -> dict[str, dict[str, float]]:
+        """Precision, recall, F1 and number of examples of every label."""
+        from bertsmith.metrics.multi_label import scores_by_label
+
+        scores = scores_by_label(_gold(outcome), _probabilities(outcome), self._limit)
+        return {label: asdict(score) for label, score in zip(self.labels, scores, strict=True)}
+
+    def tuned(self, outcome: Outcome) -> MultiLabel:
+        """With the threshold that has the best micro F1, unless one was named."""
+        from bertsmith.metrics.multi_label import best_threshold
+
+        if self.threshold is not None:
+            return self
+        best = best_threshold(_gold(outcome), _probabilities(outcome))
+        return replace(self, threshold=float(np.clip(best, NEARLY_NEVER, 1 - NEARLY_NEVER)))
+
+    @property
+    def _limit(self) -> float:
+        return DEFAULT_THRESHOLD if self.threshold is None else self.threshold
 
     def _names(self, label: Any) -> list[str]:
         parts = label if isinstance(label, list) else str(label if label is not None else "").split(self.separator)

@@ -71,16 +71,25 @@ class Outcome:
 
     def chosen(self, examples: Int[np.ndarray, " chosen"]) -> Outcome:
         """What was said of some examples; one may be chosen several times, as a bootstrap does."""
-        places = [np.flatnonzero(self.owners == example) for example in range(len(self.examples))] if self._has_owners else None
+        places = self._places() if self._has_owners else None
         rows = [self._rows_of(int(example), number, places) for number, example in enumerate(examples)]
         flat = [pair for group in rows for pair in group]
-        return Outcome([output for _, output in flat], [row for row, _ in flat], [self.examples[int(example)] for example in examples], self.tokenizer)
+        return Outcome(
+            [output for _, output in flat], [row for row, _ in flat], [self.examples[int(example)] for example in examples], self.tokenizer
+        )
 
     @property
     def _has_owners(self) -> bool:
         return bool(self.rows) and "example" in self.rows[0]
 
-    def _rows_of(self, example: int, number: int, places: list[np.ndarray] | None) -> list[tuple[Features, Output]]:
+    def _places(self) -> list[list[int]]:
+        """For every example, the places of its rows."""
+        places: list[list[int]] = [[] for _ in self.examples]
+        for place, owner in enumerate(self.owners):
+            places[owner].append(place)
+        return places
+
+    def _rows_of(self, example: int, number: int, places: list[list[int]] | None) -> list[tuple[Features, Output]]:
         if places is None:
             return [(self.rows[example], self.outputs[example])]
         owner = np.array([number], np.int32)

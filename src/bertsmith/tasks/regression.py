@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Batch, Example
 from bertsmith.models.family import Model
-from bertsmith.tasks.base import Prediction, SentenceTask, tasks
+from bertsmith.tasks.base import Belonging, Prediction, SentenceTask, tasks
 from bertsmith.tasks.outcome import Outcome
 
 
@@ -43,6 +44,8 @@ class Regression(SentenceTask):
     name: ClassVar = "regression"
     best_metric: ClassVar = "spearman"
     problem_type: ClassVar = "regression"
+    has_labels: ClassVar = False
+    flawless: ClassVar = 0.0
 
     minimum: float | None = None
     maximum: float | None = None
@@ -71,6 +74,14 @@ class Regression(SentenceTask):
     def label_names(self, examples: Sequence[Example]) -> set[str]:  # noqa: ARG002
         """There is one, whatever the data."""
         return {"score"}
+
+    def begin(self, model: Model, examples: Sequence[Example]) -> None:
+        """The last layer begins around the mean of the labels, as far from it as they are: that they are from 0 to 100 would take long to learn."""
+        numbers = torch.tensor([number for example in examples if (number := self.gold(example)) is not None], dtype=torch.float64)
+        output = model.heads["classification"].get_submodule("output")
+        with torch.no_grad():
+            output.get_parameter("weight").mul_(float(numbers.std(correction=0)))
+            output.get_parameter("bias").fill_(float(numbers.mean()))
 
     @classmethod
     def wrong_label(cls, label: Any) -> str:
@@ -110,6 +121,18 @@ class Regression(SentenceTask):
     def gold(self, example: Example) -> float | None:
         """The number."""
         return _number(example.get("label"))
+
+    def answer(self, said: Prediction) -> float:
+        """The number."""
+        return said["score"]
+
+    def confidence(self, said: Prediction) -> None:
+        """A number does not say how sure it is."""
+
+    def groups(self, example: Example) -> Mapping[str, Belonging]:
+        """The range in which its number lies."""
+        number = self.gold(example)
+        return {} if number is None else {"label": number}
 
     def _kept_inside(self, outcome: Outcome) -> np.ndarray:
         low = -math.inf if self.minimum is None else self.minimum

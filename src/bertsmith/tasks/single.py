@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Batch, Example
 from bertsmith.models.family import Model
-from bertsmith.tasks.base import Prediction, SentenceTask, label_number, tasks
+from bertsmith.tasks.base import Belonging, Prediction, SentenceTask, label_number, tasks
 from bertsmith.tasks.outcome import Outcome
 
 
@@ -73,29 +74,46 @@ class SingleSentence(SentenceTask):
         """Cross-entropy."""
         return {self.name: F.cross_entropy(self.scores(model, batch), batch.labels["label"].squeeze(1), reduction="sum")}
 
+    def label_scores(self, outcome: Outcome) -> Float[np.ndarray, "rows labels"]:
+        """The scores of labels, from whatever the outputs are; they may be negative."""
+        return outcome.scores
+
     def decode(self, outcome: Outcome) -> list[Prediction]:
         """The likeliest label and the probability of each."""
-        probabilities = torch.from_numpy(outcome.scores).softmax(1).tolist()
+        probabilities = torch.from_numpy(self.label_scores(outcome)).softmax(1).tolist()
         return [_prediction(row, self.labels) for row in probabilities]
 
     def metrics(self, outcome: Outcome) -> dict[str, float]:
         """Accuracy, macro F1 and Matthews correlation, 0-1."""
         from bertsmith.metrics.classification import classification_scores
 
-        return classification_scores(_gold(outcome), outcome.scores.argmax(1), len(self.labels))
+        return classification_scores(_gold(outcome), self.label_scores(outcome).argmax(1), len(self.labels))
 
     def correct(self, outcome: Outcome) -> np.ndarray:
         """1 where the label is right."""
-        return (outcome.scores.argmax(1) == _gold(outcome)).astype(np.float64)
+        return (self.label_scores(outcome).argmax(1) == _gold(outcome)).astype(np.float64)
 
     def baseline(self, outcome: Outcome) -> dict[str, float]:
         """The metrics of the commonest label."""
-        counts = np.bincount(_gold(outcome), minlength=len(self.labels)).astype(np.float32)
-        return self.metrics(replace(outcome, outputs=[counts] * len(outcome.rows)))
+        from bertsmith.metrics.classification import classification_scores
+
+        gold = _gold(outcome)
+        return classification_scores(gold, np.full_like(gold, np.bincount(gold).argmax()), len(self.labels))
 
     def gold(self, example: Example) -> str | None:
         """The label's name."""
         return None if example.get("label") is None else str(example["label"])
+
+    def groups(self, example: Example) -> Mapping[str, Belonging]:
+        """Its label."""
+        return {"label": self.gold(example) or ""}
+
+    def by_label(self, outcome: Outcome) -> dict[str, dict[str, float]]:
+        """Precision, recall, F1 and number of examples of every label."""
+        from bertsmith.metrics.classification import label_scores
+
+        scores = label_scores(_gold(outcome), outcome.scores.argmax(1), len(self.labels))
+        return {label: asdict(score) for label, score in zip(self.labels, scores, strict=True)}
 
 
 def _gold(outcome: Outcome) -> np.ndarray:

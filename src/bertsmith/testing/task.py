@@ -21,7 +21,8 @@ def check_task(task: str | type[Task] | Task, *, examples: Sequence[Example] | N
 
     All that `check_objective` checks; and: its labels come from the data and do not depend on the order of the data; text without labels can be
     encoded, to the same tokens; what is said of a row does not depend on its neighbours; predictions are one an example and ready for JSON; metrics are
-    finite numbers and hold the one by which checkpoints are compared; examples without a label are listed with their places.
+    finite numbers and hold the one by which checkpoints are compared; what an error analysis asks for is there; examples without a label are listed with
+    their places.
 
     Args:
         task: A registered name, a class that can be made without arguments, or an instance.
@@ -93,6 +94,19 @@ def _check_measures(task: Task, outcome: Outcome) -> None:
     interval = task.interval(outcome)
     expect(interval.low <= interval.high, f"{name}: interval() goes from {interval.low} to {interval.high}")
     expect([task.gold(example) for example in outcome.examples] != [None] * len(outcome.examples), f"{name}: gold() gives nothing for any example")
+    _check_explaining(task, outcome)
+
+
+def _check_explaining(task: Task, outcome: Outcome) -> None:
+    name = type(task).__name__
+    over = [score for score in task.correct(outcome) if score > task.flawless]
+    expect(not over, f"{name}: correct() gives {over[:3]}, and flawless is {task.flawless}")
+    for example, said in zip(outcome.examples, task.decode(outcome), strict=True):
+        told = [task.answer(said), task.confidence(said), task.shown(example), dict(task.groups(example)), list(task.taken_for(example, said))]
+        json.dumps(told, allow_nan=False)
+    json.dumps(task.by_label(outcome), allow_nan=False)
+    tuned = task.tuned(outcome)
+    expect(type(tuned) is type(task) and tuned.tuned(outcome) == tuned, f"{name}: tuned() once more changes the task")
 
 
 def _without_labels(task: Task, example: Example) -> Example:

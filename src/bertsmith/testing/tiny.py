@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
 
 from bertsmith.checkpoint.folder import write_json
 from bertsmith.core.types import Batch, Example
+from bertsmith.layers.crf import log_partitions, with_edges
 from bertsmith.layers.heads import NextTokenHead, VocabularyHead, span_scores
+from bertsmith.layers.layout import Encoded
 from bertsmith.models.family import Family, Head, Model
 from bertsmith.models.sequence_to_sequence import SequenceToSequence
 from bertsmith.text.tokenizer import Tokenizer
@@ -173,7 +175,17 @@ def scattered(batch: Batch, family: Family, gaps: int = 5, seed: int = 2) -> Bat
 def scores_of(model: Model, name: str, batch: Batch) -> Tensor:
     """What a head says about every sequence or every real token of a batch."""
     encoded, real = model(batch), answered(batch)
+    if name == "crf":
+        return _chained(model.heads[name], encoded, real)
     if isinstance(model.heads[name], VocabularyHead | NextTokenHead):
         return model.heads[name](encoded.at(real))
     scores = span_scores(model.heads[name], encoded, batch) if name == "span" else model.heads[name](encoded)
     return scores[real] if scores.shape[:2] == real.shape and scores.ndim > 2 else scores
+
+
+def _chained(head: nn.Module, encoded: Encoded, real: Bool[Tensor, "batch length"]) -> Float[Tensor, " batch"]:
+    """What a tagger with a chain says of whole sequences."""
+    chain = head.get_submodule("chain")
+    whole = torch.ones(len(real), 2, dtype=torch.bool)
+    scores = with_edges(head(encoded), real, chain.get_parameter("edges.weight"), whole)
+    return log_partitions(scores, real, chain.get_parameter("transitions.weight"))

@@ -29,6 +29,9 @@ from bertsmith.text.tokenizer_writing import write_folder
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
+CHINESE = "[\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
+BESIDE_CHINESE = re.compile(rf"(?<={CHINESE}) | (?={CHINESE})")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoding:
@@ -270,6 +273,16 @@ class Tokenizer:
         left_out = self.special_ids if skip_special else frozenset[int]()
         known = (number for number in numbers if 0 <= number < self.vocabulary_size and number not in left_out)
         return self._backend.decoder.decode([self._strings[number] for number in known])
+
+    def text_of(self, ids: Iterable[SupportsInt]) -> str:
+        """The text that a model has written: as `decode`, but for the blanks that WordPiece puts between Chinese characters.
+
+        Example:
+            >>> Tokenizer.from_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "我", "爱", "bert", "##s"]).text_of([2, 5, 6, 7, 8, 3])
+            '我爱berts'
+        """
+        text = self.decode(ids)
+        return BESIDE_CHINESE.sub("", text) if self.kind == "WordPiece" else text
 
     def token(self, number: SupportsInt) -> str:
         """The token of an id, as the vocabulary writes it.

@@ -39,6 +39,25 @@ class Step:
     last_of_epoch: bool
 
 
+class Course:
+    """The steps of a training, which are the same whether or not it was interrupted.
+
+    Args:
+        lengths: Tokens of every row.
+        options: How long, in what batches.
+        seed: What the order depends on.
+    """
+
+    def __init__(self, lengths: Int[np.ndarray, " _"], options: TrainOptions, seed: int) -> None:
+        self.lengths, self.options, self.seed = lengths, options, seed
+        self.total = total_steps(lengths, options, seed)
+        self.per_epoch = num_batches(lengths, options, seed, 0)
+
+    def after(self, done: int) -> Iterator[Step]:
+        """All steps that are still to be taken, from the one after `done`."""
+        return steps_after(done, self.lengths, self.options, self.seed)
+
+
 def epoch_batches(lengths: Int[np.ndarray, " _"], options: TrainOptions, seed: int, epoch: int) -> list[Indices]:
     """All batches of an epoch; every sequence is in exactly one.
 

@@ -1,9 +1,9 @@
-"""How good a model is on some data: the task's own metrics, or the loss of a pre-training objective."""
+"""How good a model is on some data: the task's own metrics, or the loss."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from bertsmith.data.store import FeatureStore
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import Objective
 from bertsmith.tasks.base import Task
+from bertsmith.tasks.mixture import Mixture
 from bertsmith.tasks.outcome import Outcome, Output, as_array
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.train.batches import within_budget
@@ -30,14 +31,14 @@ class Evaluation:
 
     Attributes:
         metrics: By name; includes `loss`, in nats.
-        outcome: What was said of every example; None for a pre-training objective.
+        outcome: What was said of every example; None where the loss was measured.
     """
 
     metrics: dict[str, float]
     outcome: Outcome | None = None
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913
     model: Model,
     objective: Objective,
     rows: FeatureStore,
@@ -47,6 +48,7 @@ def evaluate(
     precision: str = "float32",
     seed: int = 0,
     progress: Progress | None = None,
+    by_loss: bool = False,
 ) -> Evaluation:
     """Score a model on data it was not trained on.
 
@@ -59,6 +61,7 @@ def evaluate(
         precision: "float32" or "bfloat16".
         seed: For what the objective draws at random.
         progress: Who wants to know.
+        by_loss: Measure a task by its loss alone, as a pre-training objective.
     """
     was_training = model.training
     model.eval()
@@ -66,9 +69,74 @@ def evaluate(
         with torch.inference_mode(), autocast(precision, model.device):
             batches = _batches(objective, rows, tokenizer, seed)
             seen = followed(batches, progress or Silence(), "evaluate", None, "batches")
-            return _task(model, objective, rows, examples, tokenizer, seen) if isinstance(objective, Task) else _objective(model, objective, seen)
+            if isinstance(objective, Task) and not by_loss:
+                return _task(model, objective, rows, examples, tokenizer, seen)
+            return _objective(model, objective, seen)
     finally:
         model.train(was_training)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Data to evaluate on.
+
+    Attributes:
+        rows: Features.
+        examples: What they were made from.
+    """
+
+    rows: FeatureStore
+    examples: Sequence[Example] = ()
+
+
+def evaluate_parts(
+    model: Model,
+    mixture: Mixture,
+    held_out: Mapping[str, HeldOut],
+    tokenizer: Tokenizer,
+    *,
+    precision: str = "float32",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Evaluation]:
+    """Score the parts of a mixture, each on its own data.
+
+    Args:
+        model: With the heads of all parts.
+        mixture: The parts.
+        held_out: By part; a part without data is left out.
+        tokenizer: The model's.
+        precision: As for `evaluate`.
+        seed: As for `evaluate`.
+        progress: Who wants to know.
+    """
+    return {
+        name: evaluate(
+            mixture.view(model, name),
+            mixture.parts[name],
+            held.rows,
+            tokenizer,
+            examples=held.examples,
+            precision=precision,
+            seed=seed,
+            progress=progress,
+        )
+        for name, held in held_out.items()
+    }
+
+
+def joined_metrics(mixture: Mixture, found: Mapping[str, Evaluation]) -> dict[str, float]:
+    """The metrics of all parts, as `PART.METRIC`, and the mean of what the tasks among them are judged by.
+
+    Example:
+        >>> from bertsmith.tasks import tasks
+        >>> mixture = Mixture(parts={"a": tasks["single"](), "b": tasks["single"]()})
+        >>> joined_metrics(mixture, {"a": Evaluation({"accuracy": 0.5}), "b": Evaluation({"accuracy": 0.75})})
+        {'a.accuracy': 0.5, 'b.accuracy': 0.75, 'mean': 0.625}
+    """
+    metrics = {f"{name}.{metric}": value for name, evaluation in found.items() for metric, value in evaluation.metrics.items()}
+    judged = [found[name].metrics[metric] for name in found if (metric := mixture.judged_by(name, found[name].metrics)) != "loss"]
+    return {**metrics, mixture.best_metric: sum(judged) / len(judged)} if judged else metrics
 
 
 def _batches(objective: Objective, rows: FeatureStore, tokenizer: Tokenizer, seed: int) -> Iterator[tuple[np.ndarray, Batch]]:

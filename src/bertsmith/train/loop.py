@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import Tensor, nn
 
 from bertsmith.checkpoint.folder import whole
@@ -30,19 +30,24 @@ from bertsmith.core.precision import autocast, resolve
 from bertsmith.core.progress import Progress, Silence, work
 from bertsmith.core.randomness import generator_at, seed_at
 from bertsmith.core.types import Batch, Example
-from bertsmith.data.store import FeatureStore
+from bertsmith.data.store import FeatureStore, JoinedRows
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import Objective
 from bertsmith.tasks.base import Task
+from bertsmith.tasks.mixture import Mixture
 from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.train.batches import Step, num_batches, steps_after, total_steps, within_budget
-from bertsmith.train.evaluation import evaluate
+from bertsmith.train.batches import Course, Step, within_budget
+from bertsmith.train.evaluation import Evaluation, HeldOut, evaluate, evaluate_parts, joined_metrics
 from bertsmith.train.interruption import stop_requests
+from bertsmith.train.mixing import MixedCourse, Mixing
 from bertsmith.train.options import TrainOptions
 from bertsmith.train.resume import State, copied_weights, read_state, write_state
 from bertsmith.train.schedule import schedule
 from bertsmith.tuning.base import Tuning
 from bertsmith.tuning.full import Full
+
+WHOLE = ""
+"""What the best weights of the whole model are kept under, beside those of the parts of a mixture."""
 
 LOWER_IS_BETTER = ("loss", "perplexity", "error")
 
@@ -106,6 +111,8 @@ class Training:
         rows: Features to train on.
         valid: Features to evaluate on.
         valid_examples: What they were made from.
+        valid_parts: What the parts of a mixture are evaluated on, in the place of both.
+        mixing: How often the parts of a mixture have their turn.
         options: How long, how fast, in what batches.
         tuning: Groups the parameters.
         seed: Of everything random.
@@ -116,9 +123,11 @@ class Training:
     model: Model
     tokenizer: Tokenizer
     objective: Objective
-    rows: FeatureStore
+    rows: FeatureStore | JoinedRows
     valid: FeatureStore | None = None
     valid_examples: Sequence[Example] = ()
+    valid_parts: Mapping[str, HeldOut] = field(default_factory=dict[str, HeldOut])
+    mixing: Mixing = field(default_factory=Mixing)
     options: TrainOptions = field(default_factory=TrainOptions)
     tuning: Tuning = field(default_factory=Full)
     seed: int
@@ -128,7 +137,9 @@ class Training:
     def __post_init__(self) -> None:
         if not len(self.rows):
             raise RecipeError("there is nothing to train on: the training data has no usable example")
-        self.accelerator = Accelerator()
+        # Of a mixture, the heads of one part alone are used in a step; several processes have to be told that the others are not waited for.
+        several = isinstance(self.objective, Mixture)
+        self.accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=several)])
         self.model.to(self.accelerator.device)
         self.precision = resolve(self.options.precision, self.accelerator.device)
         groups = self.tuning.parameter_groups(self.model, self.options.learning_rate, self.options.weight_decay)
@@ -136,10 +147,17 @@ class Training:
         self.optimiser = torch.optim.AdamW(groups, lr=self.options.learning_rate, fused=True)
         self.losses: Any = self.accelerator.prepare(_Losses(self.model, self.objective, self.precision))
         self.state = State()
-        self.best: dict[str, Tensor] | None = None
-        self.steps = total_steps(self.rows.lengths, self.options, self.seed)
+        self.best: dict[str, dict[str, Tensor]] = {}
+        self.lengths = self.rows.lengths
+        self.course = self._course()
+        self.steps = self.course.total
         self.factor = schedule(self.options, self.steps)
         self.last_save = time.monotonic()
+
+    @property
+    def by_loss(self) -> bool:
+        """Whether the loss is what is measured on the validation data."""
+        return not isinstance(self.objective, Task | Mixture) or (isinstance(self.objective, Task) and self.objective.validated_by_loss)
 
     def run(self, *, resume: bool = False) -> TrainResult:
         """Take all steps.
@@ -157,13 +175,13 @@ class Training:
         resumed_at = self.state.step
         self._forget_lines_after(resumed_at)
         stopped = self._take_steps()
-        if self.best is not None:
-            self.model.load_state_dict(self.best)
-        kept = self.state.best_step if self.best is not None else self.state.step
+        if WHOLE in self.best:
+            self.model.load_state_dict(self.best[WHOLE])
+        kept = self.state.best_step if WHOLE in self.best else self.state.step
         self.model.eval()
         return TrainResult(
             steps=self.state.step,
-            epochs=round(self.state.step / num_batches(self.rows.lengths, self.options, self.seed, 0), 3),
+            epochs=round(self.state.step / self.course.per_epoch, 3),
             seconds=self.state.seconds,
             tokens=self.state.tokens,
             precision=self.precision,
@@ -174,12 +192,19 @@ class Training:
             resumed_at=resumed_at,
         )
 
+    def _course(self) -> Course:
+        if not isinstance(self.rows, JoinedRows):
+            return Course(self.lengths, self.options, self.seed)
+        assert isinstance(self.objective, Mixture), "rows of several parts are a mixture's"
+        parts = dict(zip(self.objective.parts, [part.lengths for part in self.rows.parts], strict=True))
+        return MixedCourse(parts, self.options, self.mixing, self.seed)
+
     def _take_steps(self) -> bool:
         """All steps that are left; whether `patience` ran out."""
         self.model.train()
         with work(self.progress, "train", self.steps, "steps"), stop_requests() as stop:
             self.progress.advance(self.state.step)
-            for step in steps_after(self.state.step, self.rows.lengths, self.options, self.seed):
+            for step in self.course.after(self.state.step):
                 if self._out_of_patience():
                     return True
                 self._whole_step(step)
@@ -204,9 +229,7 @@ class Training:
         """Forward, backward, update."""
         mine = step.rows[self.accelerator.process_index :: self.accelerator.num_processes]
         weight = 1.0 if len(mine) else 0.0  # a process without rows goes through the motions, so that the others need not wait for it
-        batches = [
-            self._collate(step, run) for run in within_budget(mine if len(mine) else step.rows[:1], self.rows.lengths, self.options.pass_tokens)
-        ]
+        batches = [self._collate(step, run) for run in self._passes(mine if len(mine) else step.rows[:1])]
         tokens = self._over_processes(weight * sum(batch.num_tokens for batch in batches))
         counts = {name: self._over_processes(weight * sum(batch.counts[name] for batch in batches)) for name in batches[0].counts}
         sums = dict.fromkeys(counts, 0.0)
@@ -233,6 +256,10 @@ class Training:
             self.accelerator.backward(loss)
         return {name: float(term.detach()) for name, term in terms.items()}
 
+    def _passes(self, rows: np.ndarray) -> list[np.ndarray]:
+        """What goes through the model together."""
+        return within_budget(rows, self.lengths, self.options.pass_tokens) if self.objective.rows_are_independent else [rows]
+
     def _collate(self, step: Step, run: np.ndarray) -> Batch:
         generators = [generator_at(self.seed, "collate", step.epoch, int(row)) for row in run]
         return self.objective.collate([self.rows[int(row)] for row in run], generators, self.tokenizer).to(self.accelerator.device)
@@ -244,35 +271,42 @@ class Training:
         return float(total)
 
     def _is_time_to_evaluate(self, step: Step) -> bool:
-        if self.valid is None:
+        if self.valid is None and not self.valid_parts:
             return False
         every = self.options.evaluate_every
         return step.number == self.steps or (step.number % every == 0 if every else step.last_of_epoch)
 
     def _evaluate(self, step: Step) -> None:
-        assert self.valid is not None
         started = time.monotonic()
-        metrics = evaluate(
-            self.model,
-            self.objective,
-            self.valid,
-            self.tokenizer,
-            examples=self.valid_examples,
-            precision=self.precision,
-            seed=self.seed,
-            progress=self.progress,
-        ).metrics
+        metrics = self._measured()
         self.state.seconds += time.monotonic() - started
         self._record({"step": step.number, "epoch": step.epoch, "valid": metrics})
         self._keep_if_better(metrics)
 
+    def _measured(self) -> dict[str, float]:
+        how: dict[str, Any] = {"precision": self.precision, "seed": self.seed, "progress": self.progress}
+        if isinstance(self.objective, Mixture):
+            found = evaluate_parts(self.model, self.objective, self.valid_parts, self.tokenizer, **how)
+            self._keep_parts(self.objective, found)
+            return joined_metrics(self.objective, found)
+        assert self.valid is not None, "there is something to evaluate on"
+        return evaluate(self.model, self.objective, self.valid, self.tokenizer, examples=self.valid_examples, by_loss=self.by_loss, **how).metrics
+
+    def _keep_parts(self, mixture: Mixture, found: Mapping[str, Evaluation]) -> None:
+        """The weights with which a part was best, for each part: what helps one may come late for another."""
+        for name, evaluation in found.items():
+            value = _higher_is_better(mixture.judged_by(name, evaluation.metrics), evaluation.metrics)
+            if self.options.keep != "last" and value > self.state.best_values.get(name, -math.inf):
+                self.state.best_values[name] = value
+                self.best[name] = copied_weights(mixture.view(self.model, name))
+
     def _keep_if_better(self, metrics: dict[str, float]) -> None:
         name = self._metric(metrics)
-        value = -metrics[name] if name.endswith(LOWER_IS_BETTER) else metrics[name]
+        value = _higher_is_better(name, metrics)
         if self.state.best_value is None or value > self.state.best_value:
             self.state.best_value, self.state.best_step, self.state.evaluations_since_best = value, self.state.step, 0
             if self.options.keep != "last":
-                self.best = copied_weights(self.model)
+                self.best[WHOLE] = copied_weights(self.model)
                 self.state.metrics = metrics
         else:
             self.state.evaluations_since_best += 1
@@ -280,7 +314,8 @@ class Training:
             self.state.metrics = metrics
 
     def _metric(self, metrics: dict[str, float]) -> str:
-        name = self.options.keep.partition(":")[2] or (self.objective.best_metric if isinstance(self.objective, Task) else "loss")
+        best = self.objective.best_metric if isinstance(self.objective, Task | Mixture) and not self.by_loss else "loss"
+        name = self.options.keep.partition(":")[2] or best
         if name not in metrics:
             raise RecipeError(f"weights are to be kept by the metric {name!r}, which is not measured; measured: {', '.join(metrics)}")
         return name
@@ -306,6 +341,10 @@ class Training:
         file = self.folder / "metrics.jsonl"
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         file.write_text("".join(f"{line}\n" for line in lines if _step_of(line) <= step), encoding="utf-8")
+
+
+def _higher_is_better(name: str, metrics: Mapping[str, float]) -> float:
+    return -metrics[name] if name.endswith(LOWER_IS_BETTER) else metrics[name]
 
 
 def _step_of(line: str) -> float:

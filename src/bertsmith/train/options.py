@@ -23,7 +23,7 @@ class TrainOptions:
         steps: How many updates; where it is given, `epochs` does not count.
         batch_size: Sequences a step; 32 where neither it nor `batch_tokens` is given.
         batch_tokens: Tokens a step.
-        pass_tokens: Tokens that go through the model together.
+        pass_tokens: Tokens that go through the model together; more where the rows of a batch are one another's negatives, as in `embedding`.
         learning_rate: The highest learning rate.
         weight_decay: Pull towards zero on everything but biases and norms.
         warmup_rate: Share of the steps over which the learning rate rises from 0, 0-1.

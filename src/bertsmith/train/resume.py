@@ -6,6 +6,7 @@ and the step. It is written beside the old one and takes its place when it is co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch.optim import Optimizer
 
 from bertsmith.checkpoint.folder import read_json, write_json, written_whole
 
-STATE, WEIGHTS, OPTIMISER, BEST = "state.json", "weights.safetensors", "optimiser.safetensors", "best.safetensors"
+STATE, WEIGHTS, OPTIMISER, BEST = "state.json", "weights.safetensors", "optimiser.safetensors", "best-{}.safetensors"
 
 
 @dataclass
@@ -32,6 +33,7 @@ class State:
         best_step: When that was.
         evaluations_since_best: For `patience`.
         metrics: Those of the best evaluation.
+        best_values: The best value of each part of a mixture, by part.
     """
 
     step: int = 0
@@ -41,9 +43,13 @@ class State:
     best_step: int = 0
     evaluations_since_best: int = 0
     metrics: dict[str, float] = field(default_factory=dict[str, float])
+    best_values: dict[str, float] = field(default_factory=dict[str, float])
 
 
-def write_state(folder: Path, state: State, model: nn.Module, optimiser: Optimizer, best: dict[str, Tensor] | None) -> None:
+Weights = dict[str, Tensor]
+
+
+def write_state(folder: Path, state: State, model: nn.Module, optimiser: Optimizer, best: Mapping[str, Weights]) -> None:
     """Write a checkpoint; it replaces the one before it when it is complete.
 
     Raises:
@@ -52,22 +58,23 @@ def write_state(folder: Path, state: State, model: nn.Module, optimiser: Optimiz
     with written_whole(folder) as draft:
         save_file({name: weight.detach().cpu().contiguous() for name, weight in model.state_dict().items()}, draft / WEIGHTS)
         save_file(_moments(optimiser), draft / OPTIMISER)
-        if best is not None:
-            save_file(best, draft / BEST)
+        for name, weights in best.items():
+            save_file(weights, draft / BEST.format(name))
         write_json(draft / STATE, asdict(state))
 
 
-def read_state(folder: Path, model: nn.Module, optimiser: Optimizer) -> tuple[State, dict[str, Tensor] | None]:
+def read_state(folder: Path, model: nn.Module, optimiser: Optimizer) -> tuple[State, dict[str, Weights]]:
     """Put a checkpoint back into a model and its optimiser.
 
     Returns:
-        Where the training stood, and the best weights so far, if any were kept.
+        Where the training stood, and the best weights so far, if any were kept: "" of the whole, and those of parts by their names.
     """
     state = State(**read_json(folder / STATE))
     model.load_state_dict(load_file(folder / WEIGHTS))
     _restore(optimiser, load_file(folder / OPTIMISER))
-    best = load_file(folder / BEST) if (folder / BEST).is_file() else None
-    return state, best
+    before, after = BEST.split("{}")
+    files = {file.name.removeprefix(before).removesuffix(after): file for file in sorted(folder.glob(BEST.format("*")))}
+    return state, {name: load_file(file) for name, file in files.items()}
 
 
 def copied_weights(model: nn.Module) -> dict[str, Tensor]:

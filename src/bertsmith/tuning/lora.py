@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from bertsmith.checkpoint.folder import read_file, read_json, write_json, written_whole
 from bertsmith.checkpoint.weights import WeightTable
 from bertsmith.core.errors import CheckpointError
+from bertsmith.layers.dropout import Dropout
 from bertsmith.models.family import Model
 from bertsmith.tuning.base import Tuning, tunings
 
@@ -44,7 +45,7 @@ class LoraLinear(nn.Module):
         self.down = nn.Parameter(linear.weight.new_empty(rank, linear.in_features))
         self.up = nn.Parameter(linear.weight.new_zeros(linear.out_features, rank))
         self.scale = scale
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
     def forward(self, states: Float[Tensor, "*places inputs"]) -> Float[Tensor, "*places outputs"]:
@@ -84,6 +85,7 @@ class Lora(Tuning):
     """
 
     name: ClassVar = "lora"
+    fits_parts: ClassVar = False
 
     rank: int = 8
     alpha: float = 16.0

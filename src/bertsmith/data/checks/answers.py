@@ -83,8 +83,8 @@ def _placed(row: Example) -> Iterator[Found]:
 
 def _misplaced(name: str, found: list[Found], total: int) -> Iterator[Finding]:
     if found:
-        alike = sum(one.placed is not None and one.placed.how == "alike" for one in found)
-        but = f", {alike:,} of them but for width and white space" if alike else ""
+        alike = sum(one.placed is not None and one.placed.how != "moved" for one in found)
+        but = f", {alike:,} of them but for width, white space or punctuation at the ends" if alike else ""
         message = f"{plural(len(found), 'answer')} of {name} ({percent(len(found), total)}) not at their start but elsewhere in the context{but}"
         places = tuple(_told(one, f"not at {one.start} but at {one.placed.start}") for one in found if one.placed)
         advice = "the nearest place is taken for the answer's; look whether it is the one that is meant"

@@ -15,7 +15,8 @@ SHOWN = 3
 """Places that plain text shows of a finding; JSON has all of them."""
 
 MULTI_LABEL = "multi_label"
-REGRESSION = "regression"
+NUMBERS = ("regression", "similarity")
+"""Tasks whose labels are numbers."""
 
 SAID: dict[Kind, str] = {"label": "labels", "answers": "answers", "tags": "entities", "choice": "right choices", "target": "targets"}
 """What rows say of their texts."""

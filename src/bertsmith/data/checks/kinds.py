@@ -1,7 +1,7 @@
 """What kind of rows they are, by their columns, and what a row then says of which text.
 
-The checks know two texts and labels. A question is the first text and its context the second; a sentence of tokens is their text. What is said of them
-are answers, the mentions of entities, the number of the right choice.
+The checks know two texts and labels. A question is the first text and its context the second; a sentence of tokens is their text. What is said of
+them are answers, the mentions of entities, the number of the right choice.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def kind_of(rows: Sequence[Example]) -> Kind:
         ('label', 'answers')
     """
     there = set(rows[0].values) if rows else set[str]()
-    signs: tuple[tuple[set[str], Kind], ...] = (
+    signs: list[tuple[set[str], Kind]] = [
         ({"text", "label"}, "label"),
         ({"choices"}, "choice"),
         ({"question", "context"}, "answers"),
@@ -47,8 +47,9 @@ def kind_of(rows: Sequence[Example]) -> Kind:
         ({"text", "entities"}, "tags"),
         ({"tokens"}, "tags"),
         ({"text", "target"}, "target"),
-    )
-    return next((kind for columns, kind in signs if columns <= there), "label")
+    ]
+    fitting: list[Kind] = [kind for columns, kind in signs if columns <= there]
+    return fitting[0] if fitting else "label"
 
 
 def with_texts(row: Example, kind: Kind) -> Example:

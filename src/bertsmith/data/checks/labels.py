@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import MULTI_LABEL, REGRESSION, Finding, Patient, percent, place, plural
+from bertsmith.data.checks.finding import MULTI_LABEL, NUMBERS, Finding, Patient, percent, place, plural
 
 FEW_ROWS = 5
 """A label with fewer rows in training can hardly be learned."""
@@ -35,7 +35,7 @@ def check_labels(patient: Patient) -> Iterator[Finding]:
         return
     if patient.task != MULTI_LABEL:
         yield from _missing(patient, counts)
-    if patient.task == REGRESSION:
+    if patient.task in NUMBERS:
         yield from _numbers(patient)
         return
     yield from _refused(patient)

@@ -22,7 +22,7 @@ import torch
 
 from bertsmith.core.randomness import generator_at
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import MULTI_LABEL, REGRESSION, Finding, Patient, percent, place, plural, texts_of
+from bertsmith.data.checks.finding import MULTI_LABEL, NUMBERS, Finding, Patient, percent, place, plural, texts_of
 
 MAX_ROWS = 6000
 """More rows are sampled down, so that the answer takes seconds."""
@@ -50,7 +50,7 @@ TOKEN = r"[^\W\u3400-\u9fff]+|[\u3400-\u9fff]|[^\w\s]"
 
 def check_suspects(patient: Patient) -> Iterator[Finding]:
     """Rows of train whose label looks wrong, the most conspicuous first."""
-    rows = [] if patient.kind != "label" or patient.task in (MULTI_LABEL, REGRESSION) else _chosen(patient)
+    rows = [] if patient.kind != "label" or patient.task in (MULTI_LABEL, *NUMBERS) else _chosen(patient)
     names = sorted({patient.labels(row)[0] for row in rows})
     if len(rows) < MIN_ROWS or not 2 <= len(names) <= MAX_LABELS:
         return

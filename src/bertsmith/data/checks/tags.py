@@ -45,7 +45,7 @@ def _missing(rows: list[Example]) -> Iterator[Finding]:
 
 
 def _refused(patient: Patient) -> Iterator[Finding]:
-    wrong = [(row, reason) for _, row in patient.rows() if (reason := _wrong_tags(row) if "tags" in row.values else _wrong_entities(row))]
+    wrong = [(row, reason) for _, row in patient.rows() if (reason := _wrong_entities(row) if row.get("tags") is None else _wrong_tags(row))]
     if wrong:
         places = tuple(place(row, reason) for row, reason in wrong)
         yield Finding("refused_labels", "error", f"{plural(len(wrong), 'row')} with tags or entities that cannot be read", len(wrong), places)

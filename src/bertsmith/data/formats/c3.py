@@ -44,9 +44,7 @@ def _dialogue(text: JsonText) -> Any:
     """The value that begins here; if it is an array, the elements of its second one know where they are."""
     if not text.at("["):
         return text.value()
-    return [
-        [Part(text.start, text.value()) for _ in text.elements()] if number == 1 and text.at("[") else text.value() for number in text.elements()
-    ]
+    return [[Part(text.start, text.value()) for _ in text.elements()] if number == 1 and text.at("[") else text.value() for number in text.elements()]
 
 
 def _questions(text: JsonText, dialogue: Spot) -> Iterator[Row | Problem]:
@@ -74,7 +72,8 @@ def _question(file: str, spot: Spot, context: str, name: str) -> Row | Problem:
     question = spot.value
     if not isinstance(question, dict):
         return spot.problem(file, f"{KINDS[type(question)]}, not an object with 'question', 'choice' and 'answer'")
-    choices, answer = question.get("choice"), question.get("answer")
+    choices: Any = question.get("choice")
+    answer: Any = question.get("answer")
     wrong = not_strings(question, "question") + _wrong_choices(choices, answer)
     if wrong:
         return spot.problem(file, "; ".join(wrong))

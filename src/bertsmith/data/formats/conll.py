@@ -1,7 +1,7 @@
 """CoNLL: a token and its tag a line, sentences between blank lines.
 
-A line that is wrong costs its sentence, and every such line is reported. Whether the tags follow one another as their scheme has it is not asked here:
-the task counts what does not, since published sets have some of it.
+A line that is wrong costs its sentence, and every such line is reported. Whether the tags follow one another as their scheme has it is not asked
+here: the task counts what does not, since published sets have some of it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ DOCUMENT = "-DOCSTART-"
 class Conll:
     """Lines of columns between tabs or spaces: the token first, its tag last; `columns = { tokens = 1, tags = 2 }` chooses others.
 
-    Blank lines and `-DOCSTART-` end a sentence. Lines that begin with `# ` before the first token of a sentence, and do not end in a tag, are comments.
-    Where every line is a single column, there are tokens without tags.
+    Blank lines and `-DOCSTART-` end a sentence. Lines that begin with `# ` before the first token of a sentence, and do not end in a tag, are
+    comments. Where every line is a single column, there are tokens without tags.
     """
 
     suffixes = (".conll", ".bio", ".iob", ".iob2", ".bioes", ".bmes")

@@ -1,7 +1,7 @@
 """JSON that is read from the outside in, so that every part of it knows where it begins.
 
-`json.loads` gives values without places. Here the brackets of the outer levels are walked by hand and only what lies inside them is left to `json`, at
-its speed: a file of 40 MB takes little longer than otherwise, and a message can lead to the line that is wrong.
+`json.loads` gives values without places. Here the brackets of the outer levels are walked by hand and only what lies inside them is left to `json`,
+at its speed: a file of 40 MB takes little longer than otherwise, and a message can lead to the line that is wrong.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Spot(NamedTuple):
 
 
 class JsonText:
-    """A text of JSON and a place in it that only moves forward.
+    r"""A text of JSON and a place in it that only moves forward.
 
     Args:
         name: Of the file, for messages.
@@ -57,7 +57,7 @@ class JsonText:
         DataError: By all methods, where the text is not JSON; with the line.
 
     Example:
-        >>> text = JsonText("a.json", '[[1, 2],\\n {"a": 3}]')
+        >>> text = JsonText("a.json", '[[1, 2],\n {"a": 3}]')
         >>> [(text.line(text.start), text.value()) for _ in text.elements()]
         [(1, [1, 2]), (2, {'a': 3})]
     """
@@ -153,7 +153,7 @@ class JsonText:
 
     def _expect(self, character: str, begins: int) -> None:
         if not self._comes(character):
-            raise self.broken(f"the {self.kind} has no {character!r} after the element that begins here", begins)
+            raise self.broken(f"the {self.kind} cannot be read further: no {character!r} after the element that begins here", begins)
 
     def _comes(self, character: str) -> bool:
         if not self.at(character):

@@ -18,8 +18,8 @@ SHAPE = '{"data": [{"title": …, "paragraphs": [{"context": …, "qas": [{"id":
 class Squad:
     """SQuAD 1.1 and 2.0, CMRC 2018, DRCD and whatever else is nested like them.
 
-    A question that `is_impossible` has no answers, whatever else is written beside it; one without `answers` is not labelled. Answers need not be where
-    `answer_start` says: see `bertsmith.data.answers`.
+    A question that `is_impossible` has no answers, whatever else is written beside it; one without `answers` is not labelled. Answers need not be
+    where `answer_start` says: see `bertsmith.data.answers`.
 
     Reference:
         Rajpurkar et al. 2016 and 2018 (SQuAD 1.1 and 2.0), Cui et al. 2019 (CMRC 2018), Shao et al. 2018 (DRCD).

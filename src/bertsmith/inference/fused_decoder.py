@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from bertsmith.generation.running import Parts
 from bertsmith.inference.fused import FusedEncoder, Product, activation, most_tokens_for_onednn, norm, obstacle, product, stranger
-from bertsmith.inference.generation.running import Parts
 from bertsmith.layers.attention import CrossAttention, SelfAttention, weighted
 from bertsmith.layers.cache import Cache, Past
 from bertsmith.layers.decoder import Decoder, DecoderBlock

@@ -8,11 +8,11 @@ import torch
 
 from bertsmith.core.errors import RecipeError
 from bertsmith.core.types import Batch
-from bertsmith.inference.generation.beams import BeamSearch
-from bertsmith.inference.generation.options import IDS, Generation
-from bertsmith.inference.generation.running import Parts, Running
-from bertsmith.inference.generation.sampling import Sampling
-from bertsmith.inference.generation.written import Written
+from bertsmith.generation.beams import BeamSearch
+from bertsmith.generation.options import IDS, Generation, published
+from bertsmith.generation.running import Parts, Running
+from bertsmith.generation.sampling import Sampling
+from bertsmith.generation.written import Written
 from bertsmith.models.family import Model
 
 
@@ -43,6 +43,17 @@ def generate(model: Model | Parts, batch: Batch, options: Generation | None = No
         running = Running(parts, batch, options)
         way = BeamSearch(running, options) if options.beams > 1 else Sampling(running, options, numbers or range(len(batch.input_ids)))
         return way.texts()
+
+
+def options_of(model: Model) -> Generation:
+    """The options that a model was published with. Ids of tokens that its vocabulary does not have are left out: nobody has chosen them.
+
+    Raises:
+        RecipeError: As for `published`.
+    """
+    size = model.family.vocab_size
+    config = model.generation or model.family.to_config()
+    return published({key: value for key, value in config.items() if not (key in IDS and isinstance(value, int) and value >= size)})
 
 
 def _check(options: Generation, parts: Parts) -> None:

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from bertsmith.checkpoint.folder import read_json
 from bertsmith.core.errors import DataError, RecipeError
 from bertsmith.core.precision import PRECISIONS, autocast, resolve
 from bertsmith.core.types import Batch
-from bertsmith.inference.engine import device_named
-from bertsmith.inference.generation.fused import FusedDecoder, fused
-from bertsmith.inference.generation.options import IDS, Generation, published
-from bertsmith.inference.generation.running import Parts
-from bertsmith.inference.generation.writing import generate
-from bertsmith.inference.generation.written import Written
+from bertsmith.generation.options import IDS, Generation
+from bertsmith.generation.running import Parts
+from bertsmith.generation.writing import generate, options_of
+from bertsmith.generation.written import Written
+from bertsmith.inference.engine import WRITING_TOKENS, WRITTEN, batches, device_named
+from bertsmith.inference.fused_decoder import FusedDecoder, fused
 from bertsmith.models.loading import Checkpoint
-
-ROWS = 64
-"""Texts that are written at once, beams counted. At every step all weights are read once for all of them."""
-
-BATCH_TOKENS = 8192
-"""Tokens that are read at once, padding counted; a longer text is a batch of its own."""
 
 
 class Writer:
@@ -43,6 +36,7 @@ class Writer:
 
     Example:
         >>> import torch
+        >>> from bertsmith.generation import Generation
         >>> from bertsmith.models import create, load
         >>> tokenizer = load("builtin:mini-zh").tokenizer
         >>> checkpoint = create("gpt2", tokenizer, {"n_layer": 1, "n_embd": 16, "n_head": 2}, {"lm": 0})
@@ -56,7 +50,7 @@ class Writer:
         self.precision = resolve(precision, self.device)
         self.tokenizer = checkpoint.tokenizer
         self.parts = fused(Parts.of(checkpoint.model.eval().to(self.device)), PRECISIONS[self.precision])
-        self.options = _published(checkpoint)
+        self.options = options_of(checkpoint.model)
 
     def write(self, texts: Sequence[str], options: Generation | None = None) -> list[str]:
         """A text for every text, in order: the best one, without special tokens.
@@ -70,14 +64,14 @@ class Writer:
             DataError: Lists the texts without a token.
             RecipeError: The options do not fit the model.
         """
-        return [self.tokenizer.target.decode(found[0].input_ids) if found else "" for found in self.written(texts, options)]
+        return [self.tokenizer.target.text_of(found[0].input_ids) if found else "" for found in self.written(texts, options)]
 
     def written(self, texts: Sequence[str], options: Generation | None = None) -> list[list[Written]]:
         """The tokens of `write` with their scores, `num_return_sequences` of them for every text."""
         options = self._completed(options or self.options)
         rows = self._rows(texts, options)
         results: list[list[Written]] = [[] for _ in rows]
-        for run in _batches([len(row) for row in rows], max(1, ROWS // options.branches)):
+        for run in batches([len(row) for row in rows], WRITING_TOKENS, max(1, WRITTEN // options.branches)):
             batch = self._batch([rows[number] for number in run])
             with autocast("float32" if isinstance(self.parts.decoder, FusedDecoder) else self.precision, self.device):
                 found = generate(self.parts, batch, options, numbers=run)
@@ -109,29 +103,3 @@ class Writer:
         for number, row in enumerate(rows):
             ids[number, : len(row)], mask[number, : len(row)] = torch.from_numpy(row), 1
         return Batch(ids, mask, torch.zeros_like(ids)).to(self.device)
-
-
-def _published(checkpoint: Checkpoint) -> Generation:
-    config = checkpoint.model.family.to_config()
-    if checkpoint.folder is not None:
-        for name in ("config.json", "generation_config.json"):
-            config |= read_json(checkpoint.folder / name) if (checkpoint.folder / name).is_file() else {}
-    size = checkpoint.model.family.vocab_size
-    return published({key: value for key, value in config.items() if not (key in IDS and isinstance(value, int) and value >= size)})
-
-
-def _batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Indices of texts, the longest first, at most so many in a batch and as many tokens as a batch may have.
-
-    Example:
-        >>> list(_batches([2, 9, 3, 3], 2))
-        [[1, 2], [3, 0]]
-    """
-    run: list[int] = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
-        if run and (len(run) == most or (len(run) + 1) * lengths[run[0]] > BATCH_TOKENS):
-            yield run
-            run = []
-        run.append(index)
-    if run:
-        yield run

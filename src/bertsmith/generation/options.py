@@ -126,6 +126,8 @@ PUBLISHED = {
     "repetition_penalty": "repetition_penalty",
     "forced_bos_token_id": "forced_bos_token_id",
     "forced_eos_token_id": "forced_eos_token_id",
+    "max_new_tokens": "max_new_tokens",
+    "min_new_tokens": "min_new_tokens",
 }
 """Keys of a published configuration, and what they are called here."""
 
@@ -147,7 +149,7 @@ def published(config: Mapping[str, Any]) -> Generation:
     """
     values = {ours: _single(theirs, config[theirs]) for theirs, ours in PUBLISHED.items() if config.get(theirs) is not None}
     for theirs, ours in (("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")):
-        if config.get(theirs):
+        if config.get(theirs) and ours not in values:
             values[ours] = max(config[theirs] - 1, 0)  # published lengths count the token that a decoder starts with
     if words := config.get("bad_words_ids"):
         values["suppressed"] = tuple(word[0] for word in words if len(word) == 1 and word != [values.get("eos_token_id")])

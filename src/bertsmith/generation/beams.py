@@ -19,10 +19,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from bertsmith.inference.generation.options import Generation
-from bertsmith.inference.generation.rules import Rules, ends
-from bertsmith.inference.generation.running import Running
-from bertsmith.inference.generation.written import Written
+from bertsmith.generation.options import Generation
+from bertsmith.generation.rules import Rules, ends
+from bertsmith.generation.running import Running
+from bertsmith.generation.written import Written
 
 HOPELESS = -1e9
 """Added to scores of what must not be chosen."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bertsmith.inference.generation.options import Generation
+from bertsmith.generation.options import Generation
 
 NOTHING = float("-inf")
 NOBODY = -1

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bertsmith.core.errors import RecipeError
 from bertsmith.core.types import Batch
-from bertsmith.inference.generation.options import Generation
-from bertsmith.inference.generation.rules import NOBODY
+from bertsmith.generation.options import Generation
+from bertsmith.generation.rules import NOBODY
 from bertsmith.layers.cache import Cache
 from bertsmith.layers.decoder import EncoderDecoder
 from bertsmith.layers.embeddings import Embeddings
@@ -63,6 +63,8 @@ class Parts:
         Raises:
             RecipeError: It has no such head.
         """
+        if isinstance(model, PreparedModel):
+            return model.parts
         if "lm" not in model.heads:
             heads = ", ".join(model.heads) or "none"
             raise RecipeError(
@@ -72,6 +74,19 @@ class Parts:
         if isinstance(backbone, EncoderDecoder):
             return cls(backbone.decoder, head, len(backbone.decoder.blocks), backbone.encoder, backbone.decoder.remember, backbone.start_id)
         return cls(backbone, head, backbone.layers)
+
+
+class PreparedModel(Model):
+    """A model that writes with other parts than its own, such as compute the same faster.
+
+    Args:
+        model: The model; everything but writing is as it was.
+        parts: What it writes with.
+    """
+
+    def __init__(self, model: Model, parts: Parts) -> None:
+        super().__init__(model.family, model.backbone, dict(model.heads.items()), model.generation)
+        self.parts = parts
 
 
 class Running:

@@ -14,10 +14,10 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from bertsmith.core.randomness import generator_at
-from bertsmith.inference.generation.options import Generation
-from bertsmith.inference.generation.rules import Rules, ends, narrowed
-from bertsmith.inference.generation.running import Running
-from bertsmith.inference.generation.written import Written
+from bertsmith.generation.options import Generation
+from bertsmith.generation.rules import Rules, ends, narrowed
+from bertsmith.generation.running import Running
+from bertsmith.generation.written import Written
 
 
 class Sampling:

@@ -1,0 +1,148 @@
+"""One stage with parts: open the model with the heads of all of them, train them together, and save each as it was at its best.
+
+::
+
+    stages/NAME/model/                the shared encoder, without heads: what later stages start from
+                parts/PART/model/     a part's model, ready to be used
+                           predictions.jsonl
+
+A part whose task and data are those of an earlier stage of the recipe, which trained it alone, is compared with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bertsmith.core.precision import resolve
+from bertsmith.core.progress import Progress
+from bertsmith.core.randomness import seed_at
+from bertsmith.data.store import JoinedRows
+from bertsmith.models.family import Model
+from bertsmith.models.loading import Checkpoint, save
+from bertsmith.recipe.gains import gains
+from bertsmith.recipe.planning import Job
+from bertsmith.recipe.predictions import write_predictions
+from bertsmith.recipe.preparing import Prepared
+from bertsmith.recipe.processes import is_first, meet
+from bertsmith.recipe.result import StageResult
+from bertsmith.recipe.stage import Clock, Notes, begun, edited, labelled, opened, result_of, trained
+from bertsmith.tasks.base import Task
+from bertsmith.tasks.mixture import OF_PART, Mixture
+from bertsmith.train.evaluation import Evaluation, HeldOut, evaluate, joined_metrics
+from bertsmith.train.loop import Training
+from bertsmith.train.resume import copied_weights
+
+PARTS = "parts"
+
+
+def run_mixture(job: Job, earlier: Sequence[Job], progress: Progress) -> StageResult:
+    """Run a stage with parts, whose data is prepared, after the stages before it; see `run_stage`."""
+    notes, prepared, clock = begun(job, progress)
+    mixture = prepared.objective
+    assert isinstance(mixture, Mixture), "a stage with parts trains a mixture"
+    with clock.phase("load"):
+        checkpoint = _opened_together(job, prepared, notes)
+    edited(job, checkpoint.model)
+    training = Training(
+        model=checkpoint.model,
+        tokenizer=checkpoint.tokenizer,
+        objective=mixture,
+        rows=JoinedRows([part.rows["train"] for part in prepared.parts.values()]),
+        valid_parts=_held_out(prepared, "valid"),
+        mixing=job.stage.mixing,
+        options=job.stage.train,
+        tuning=job.stage.tuning,
+        seed=job.seed,
+        folder=job.folder.path,
+        progress=notes,
+    )
+    done = trained(job, training)
+    clock.seconds["train"] = round(done.seconds, 3)
+    metrics = _finished(job, prepared, training, checkpoint, clock, notes)
+    if is_first():
+        for gain in gains(job, earlier, job.folder.path / PARTS):
+            notes.note(f"stage {job.stage.name!r}: {gain}")
+    result = result_of(job, prepared, checkpoint.model, done, metrics, clock.seconds, notes.kept)
+    if is_first():
+        job.folder.finish(result)
+    meet()
+    return result
+
+
+def _opened_together(job: Job, prepared: Prepared, notes: Notes) -> Checkpoint:
+    """The model with the heads of all parts on one encoder."""
+    assert job.start is not None, "its model was fetched"
+    shared: Checkpoint | None = None
+    for part in job.stage.parts:
+        own = replace(job, stage=part, seed=seed_at(job.seed, "part", part.name))
+        found = opened(own, prepared.parts[part.name], job.start, notes)
+        if shared is None:
+            shared = Checkpoint(Model(found.model.family, found.model.backbone, {}), found.tokenizer)
+        for name, request in prepared.parts[part.name].objective.heads().items():
+            head = found.model.family.head(name).build(found.model.family, shared.model.backbone, request.labels)
+            head.load_state_dict(found.model.heads[name].state_dict())
+            shared.model.heads[f"{part.name}{OF_PART}{name}"] = head
+    assert shared is not None, "there are parts"
+    return shared
+
+
+def _held_out(prepared: Prepared, split: str) -> dict[str, HeldOut]:
+    parts = prepared.parts.items()
+    return {name: HeldOut(part.rows[split], part.examples.get(split, ())) for name, part in parts if split in part.rows}
+
+
+def _finished(
+    job: Job, prepared: Prepared, training: Training, checkpoint: Checkpoint, clock: Clock, notes: Notes
+) -> dict[str, dict[str, float | None]]:
+    """Measure and save every part with the weights with which it was best, then the encoder."""
+    mixture, model = prepared.objective, checkpoint.model
+    assert isinstance(mixture, Mixture), "a stage with parts trains a mixture"
+    last = copied_weights(model)
+    found: dict[str, dict[str, Evaluation]] = {"valid": {}, "test": {}}
+    for name in mixture.parts:
+        view = mixture.view(model, name).eval()
+        if name in training.best:
+            view.load_state_dict(training.best[name])
+        with clock.phase("evaluate"):
+            measured = _measured(job, prepared, checkpoint, name, notes)
+        for split, evaluation in measured.items():
+            found[split][name] = evaluation
+        with clock.phase("save"):
+            _save_part(job, mixture, checkpoint, name, measured.get("test"))
+        model.load_state_dict(last)
+    if is_first():
+        save(Checkpoint(Model(model.family, model.backbone, {}), checkpoint.tokenizer), job.folder.model)
+    return {split: {**joined_metrics(mixture, evaluations)} for split, evaluations in found.items() if evaluations}
+
+
+def _measured(job: Job, prepared: Prepared, checkpoint: Checkpoint, name: str, notes: Notes) -> dict[str, Evaluation]:
+    """A part on its validation and test data."""
+    mixture, model = prepared.objective, checkpoint.model
+    assert isinstance(mixture, Mixture), "a stage with parts trains a mixture"
+    precision = resolve(job.stage.train.precision, model.device)
+    return {
+        split: evaluate(
+            mixture.view(model, name),
+            mixture.parts[name],
+            held.rows,
+            checkpoint.tokenizer,
+            examples=held.examples,
+            precision=precision,
+            seed=job.seed,
+            progress=notes,
+        )
+        for split in ("valid", "test")
+        if (held := _held_out(prepared, split).get(name)) is not None
+    }
+
+
+def _save_part(job: Job, mixture: Mixture, checkpoint: Checkpoint, name: str, tested: Evaluation | None) -> None:
+    if not is_first():
+        return
+    folder: Path = job.folder.path / PARTS / name
+    part = mixture.parts[name]
+    save(labelled(Checkpoint(mixture.view(checkpoint.model, name), checkpoint.tokenizer), part), folder / "model")
+    if isinstance(part, Task) and tested is not None and tested.outcome is not None:
+        write_predictions(folder, part, tested.outcome)

@@ -1,0 +1,53 @@
+"""Classification without training from the command line: the task is given there, as a table or in a file."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+KEYS = 'name = "prompted"\ntemplate = "{text}服务[MASK]。"\nverbalizer = { good = ["好", "很好"], bad = "差" }\n'
+TABLE = '{ name = "prompted", template = "{text}服务[MASK]。", verbalizer = { good = ["好", "很好"], bad = "差" } }'
+
+
+def test_the_task_is_given_as_a_table_or_in_a_file(cli: Cli, models: Path, tmp_path: Path):
+    (tmp_path / "keys.toml").write_text(KEYS, encoding="utf-8")
+    (tmp_path / "line.toml").write_text(f"task = {TABLE}\n", encoding="utf-8")
+    given = (TABLE, tmp_path / "keys.toml", tmp_path / "line.toml")
+    first, *others = [cli("predict", models / "pretrained", "--text", "真好", "--task", task) for task in given]
+    assert (first.status, first.err) == (0, "")
+    assert list(first.json["scores"]) == ["good", "bad"]
+    assert [other.json for other in others] == [first.json] * 2
+
+
+def test_it_is_evaluated_like_any_other(cli: Cli, models: Path, tmp_path: Path):
+    (tmp_path / "few.tsv").write_text("label\ttext\ngood\t真好\nbad\t真差\n", encoding="utf-8")
+    found = cli("evaluate", models / "pretrained", tmp_path / "few.tsv", "--task", TABLE).json
+    assert (found["task"], found["n"], found["main_metric"]) == ("prompted", 2, "accuracy")
+    assert found["constant_answer"]["accuracy"] == 0.5
+
+
+def test_long_texts_are_counted(cli: Cli, models: Path):
+    ran = cli("predict", models / "pretrained", "--text", "好" * 100, "--task", TABLE)
+    assert ran.status == 0
+    assert "longer" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "message"),
+    [
+        ("pretrained", "prompted", "give the whole table of a task that needs no training: see `bertsmith tasks prompted`"),
+        ("pretrained", "nowhere.toml", "there is no file with a task nowhere.toml"),
+        ("pretrained", "{ name = prompted }", "--task is not TOML"),
+        ("pretrained", '{ name = "promted" }', "unknown task 'promted' (did you mean 'prompted'?)"),
+        ("pretrained", '{ name = "prompted", template = "{text}" }', "it has no [MASK]"),
+        ("pretrained", '{ name = "prompted", verbalizer = { good = "囧", bad = "差" } }', "that the vocabulary cannot write"),
+        ("pretrained", TABLE.replace("{text}", "{text}{text_pair}"), "no text_pair"),
+        ("bare", TABLE, "holds no trained mlm head"),
+        ("single", TABLE, "holds no trained mlm head"),
+    ],
+)
+def test_mistakes(cli: Cli, models: Path, model: str, task: str, message: str):
+    ran = cli("predict", models / model, "--text", "真好", "--task", task)
+    assert (ran.status, ran.out) == (2, "")
+    assert message in ran.err

@@ -1,0 +1,146 @@
+"""Stages with parts: several objectives over one encoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bertsmith.core.errors import InterruptedRunError, RecipeError
+from bertsmith.models.loading import load
+from bertsmith.recipe import parse, to_toml
+from tests.recipe.conftest import MATCH, Listener, changed, run_stages
+
+TEXTS = {"name": "text", "objective": {"name": "mlm", "unit": "token", "max_length": 32}, "data": {"train": "raw.txt", "valid": 0.2}}
+REVIEWS = {"name": "reviews", "task": {"name": "single", "max_length": 32}, "data": MATCH["data"]}
+LENGTHS = {"name": "ratings", "task": {"name": "regression", "max_length": 32}, "data": MATCH["data"]}
+
+
+def together(*parts: dict[str, Any], **values: Any) -> dict[str, Any]:
+    alone = {name: value for name, value in changed(MATCH, **values).items() if name not in {"task", "data"}}
+    return {**alone, "name": "together", "from": "base", "part": list(parts)}
+
+
+def run_together(world: Path, *parts: dict[str, Any], **values: Any):
+    return run_stages(world, together(*parts, **values))
+
+
+def test_parts_learn_together_and_each_leaves_a_model_of_its_own(world: Path):
+    result = run_together(world, REVIEWS, LENGTHS, train={"epochs": 10, "batch_size": 8, "learning_rate": 3e-3})
+    metrics = result.stages[0].metrics["test"]
+    assert metrics["reviews.accuracy"] > 0.8
+    assert metrics["ratings.spearman"] > 0.5
+    assert metrics["mean"] == pytest.approx((metrics["reviews.accuracy"] + metrics["ratings.spearman"]) / 2)
+    folder = world / "out/stages/together"
+    reviews, ratings = (load(str(folder / "parts" / name / "model")) for name in ("reviews", "ratings"))
+    assert (reviews.labels, ratings.labels) == (("0", "1"), ("score",))
+    assert torch.equal(reviews.model.backbone.embeddings.token.weight, ratings.model.backbone.embeddings.token.weight), "one encoder"
+    said = [json.loads(line) for line in (folder / "parts/reviews/predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+    right = sum(line["label"] == line["gold"] for line in said) / len(said)
+    assert right == pytest.approx(metrics["reviews.accuracy"])
+    assert not load(str(folder / "model")).stored_heads
+
+
+def test_two_heads_of_one_name_are_two_heads(world: Path):
+    result = run_together(world, REVIEWS, {**REVIEWS, "name": "again"}, train={"epochs": 1, "batch_size": 8})
+    folder = world / "out/stages/together/parts"
+    one, other = (load(str(folder / name / "model")).model.heads["classification"].get_submodule("output") for name in ("reviews", "again"))
+    assert not torch.equal(one.get_parameter("weight"), other.get_parameter("weight"))
+    assert result.stages[0].metrics["test"].keys() >= {"reviews.accuracy", "again.accuracy"}
+
+
+def test_a_pretraining_objective_beside_a_task(world: Path):
+    result = run_together(world, REVIEWS, TEXTS, train={"epochs": 2, "batch_size": 8})
+    assert result.stages[0].metrics["valid"]["text.loss"] > 0
+    assert result.stages[0].metrics["valid"]["mean"] == result.stages[0].metrics["valid"]["reviews.accuracy"], "a loss is not in the mean"
+    assert "mlm" in load(str(world / "out/stages/together/parts/text/model")).stored_heads
+    assert result.stages[0].data.keys() == {"reviews/train", "reviews/valid", "reviews/test", "text/train", "text/valid"}
+
+
+def test_each_part_keeps_the_weights_with_which_it_was_best(world: Path):
+    result = run_together(world, REVIEWS, LENGTHS, train={"epochs": 6, "batch_size": 8, "learning_rate": 3e-3, "keep": "best"})
+    lines = [json.loads(line) for line in (world / "out/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    history = [line["valid"] for line in lines if "valid" in line]
+    for metric in ("reviews.accuracy", "ratings.spearman"):
+        assert result.stages[0].metrics["valid"][metric] == pytest.approx(max(values[metric] for values in history))
+
+
+def test_a_later_stage_starts_from_the_shared_encoder(world: Path):
+    after = {**changed(MATCH, train={"epochs": 1, "batch_size": 8}), "name": "after", "from": "stage:together"}
+    result = run_stages(world, together(REVIEWS, LENGTHS, train={"epochs": 1, "batch_size": 8}), after)
+    assert [stage.name for stage in result.stages] == ["together", "after"]
+
+
+def test_it_goes_on_where_it_was_stopped(world: Path, tmp_path: Path):
+    train = {"epochs": 3, "batch_size": 8, "keep": "best", "evaluate_every": 2, "checkpoint_every": 0}
+    whole = run_stages(world, together(REVIEWS, LENGTHS, train=train), out=tmp_path / "whole")
+
+    def stop(step: int) -> None:
+        if step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedRunError):
+        run_stages(world, together(REVIEWS, LENGTHS, train=train), out=tmp_path / "cut", progress=Listener(at_step=stop))
+    resumed = run_stages(world, together(REVIEWS, LENGTHS, train=train), out=tmp_path / "cut", resume=True)
+    assert resumed.stages[0].resumed_at > 0
+    assert resumed.stages[0].metrics == whole.stages[0].metrics
+    for name in ("reviews", "ratings"):
+        one, other = ((tmp_path / run / "stages/together/parts" / name / "model/model.safetensors").read_bytes() for run in ("whole", "cut"))
+        assert one == other
+
+
+def test_what_is_done_is_not_done_again_and_a_changed_part_is(world: Path):
+    stage = together(REVIEWS, LENGTHS, train={"epochs": 1, "batch_size": 8})
+    run_stages(world, stage)
+    assert run_stages(world, stage).stages[0].cached
+    other = together(REVIEWS, {**LENGTHS, "task": {"name": "regression", "minimum": 0, "max_length": 32}}, train={"epochs": 1, "batch_size": 8})
+    assert not run_stages(world, other).stages[0].cached
+
+
+def test_a_resolved_recipe_with_parts_reads_as_the_same_recipe(world: Path):
+    recipe = parse({"stage": [together(REVIEWS, TEXTS, mixture={"sampling": "temperature", "weights": {"text": 0.5}})]}, world / "recipe.toml")
+    assert parse(to_toml(recipe), world / "recipe.toml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        (together(REVIEWS), "write [[stage.part]], in two pairs of brackets, at least twice"),
+        (together(REVIEWS, REVIEWS), "part[0] has the name 'reviews' already"),
+        ({**together(REVIEWS, LENGTHS), "task": "single"}, "the stage has parts; write it below one of [[stage.part]]"),
+        ({**MATCH, "mixture": {}}, "there is nothing to mix"),
+        (together(REVIEWS, LENGTHS, mixture={"weights": {"review": 2.0}}), "no part has this name (did you mean 'reviews'?)"),
+        (together(REVIEWS, {**LENGTHS, "tasks": "single"}), "unknown key (did you mean 'task'?)"),
+        (together(REVIEWS, LENGTHS, mixture={"sampling": "random"}), "sampling"),
+        ({**together(REVIEWS, LENGTHS), "tuning": "lora"}, "'lora' makes an adapter of one model"),
+        (together(REVIEWS, {**LENGTHS, "data": {"train": "nowhere.tsv"}}), "part[1].data.train: there is no file"),
+    ],
+)
+def test_mistakes_are_told_with_their_places(world: Path, stage: dict[str, Any], message: str):
+    with pytest.raises(RecipeError) as caught:
+        run_stages(world, stage)
+    assert any(message in problem for problem in caught.value.problems), caught.value.problems
+
+
+def test_a_part_is_compared_with_the_stage_that_trained_it_alone(world: Path):
+    train = {"epochs": 3, "batch_size": 8}
+    alone = {**changed(MATCH, train=train), "from": "base"}
+    other = {**alone, "name": "other", "task": {"name": "single", "max_length": 24}}
+    result = run_stages(world, alone, other, together(REVIEWS, LENGTHS, train=train))
+    [gain] = [note for note in result.stages[-1].notes if "which trained it alone" in note]
+    assert "part 'reviews'" in gain
+    assert "against stage 'match'" in gain
+    assert "16 test examples" in gain
+    folder = world / "out/stages"
+    files = [folder / "match/predictions.jsonl", folder / "together/parts/reviews/predictions.jsonl"]
+    means = [sum(json.loads(line)["correct"] for line in file.read_text(encoding="utf-8").splitlines()) / 16 for file in files]
+    assert f" {abs(means[1] - means[0]):.3f} an example" in gain
+
+
+@pytest.mark.parametrize("tuning", ["layer_decay", {"name": "frozen", "layers": 1}])
+def test_techniques_that_leave_the_weights_where_they_are(world: Path, tuning: Any):
+    stage = {**together(REVIEWS, LENGTHS, train={"epochs": 2, "batch_size": 8, "keep": "best"}), "tuning": tuning}
+    assert "mean" in run_stages(world, stage).stages[0].metrics["test"]
