@@ -17,7 +17,7 @@ FOLDER = Path(__file__).resolve().parent.parent.parent / "recipes"
 RECIPES = sorted(FOLDER.rglob("*.toml"))
 DATA = ("chnsenticorp/*.tsv", "fewclue/bustm/*.json", "ocnli/*.json", "sst2/*.txt", "trec/*.txt", "wnut17/*.conll", "peopledaily/*.txt")
 LINES = 300
-TOKENS = 12_000
+TOKENS = 6_000
 """Lines of a file that has a token in each."""
 PARTS = {"peopledaily/train.10k.txt": "peopledaily/train.txt", "peopledaily/valid.txt": "peopledaily/train.txt"}
 """What a recipe asks to be cut out of a file."""
