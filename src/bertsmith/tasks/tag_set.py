@@ -27,6 +27,7 @@ IN_PLACE_OF = {"B": "BISE", "I": "IBES", "E": "EIBS", "S": "SBIE"}
 """What a set that lacks a letter for a type marks it with."""
 
 
+@lru_cache(maxsize=4096)
 def usual(tag: str) -> str:
     """A tag in the letters of BIOES.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, cast
 
@@ -172,6 +173,7 @@ def _tags(example: Example, passage: Passage) -> list[str]:
     return found
 
 
+@lru_cache(maxsize=4096)
 def _is_tag(tag: str) -> bool:
     tag = usual(tag)
     return tag == "O" or (tag[:2] in {"B-", "I-", "E-", "S-"} and len(tag) > 2)
