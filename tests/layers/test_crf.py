@@ -1,6 +1,6 @@
 """The chain: against all paths counted one by one, and against numbers worked out by hand."""
 
-from itertools import product
+from itertools import pairwise, product
 from math import exp, log
 
 import pytest
@@ -27,7 +27,7 @@ def every_path(scores: Tensor, transitions: Tensor) -> dict[tuple[int, ...], flo
     found: dict[tuple[int, ...], float] = {}
     for path in product(range(tags), repeat=length):
         own = sum(float(scores[place, tag]) for place, tag in enumerate(path))
-        found[path] = own + sum(float(transitions[before, after]) for before, after in zip(path, path[1:], strict=False))
+        found[path] = own + sum(float(transitions[before, after]) for before, after in pairwise(path))
     return found
 
 
@@ -120,7 +120,7 @@ def test_what_is_forbidden_is_not_taken_and_has_no_probability():
     for row, length in enumerate(LENGTHS):
         path = best[row, :length].tolist()
         assert path[0] != 0
-        assert not {(0, 1), (2, 2)} & set(zip(path, path[1:], strict=False))
+        assert not {(0, 1), (2, 2)} & set(pairwise(path))
         paths = every_path(chained[row, :length], transitions)
         assert tuple(path) == max(paths, key=paths.__getitem__)
         torch.testing.assert_close(shares[row, :length].sum(1), torch.ones(length, dtype=torch.float64))

@@ -31,7 +31,7 @@ DATA = (
 )
 DIALOGUES = 300
 LINES = 300
-TOKENS = 12_000
+TOKENS = 6_000
 """Lines of a file that has a token in each."""
 PARTS = {"peopledaily/train.10k.txt": "peopledaily/train.txt", "peopledaily/valid.txt": "peopledaily/train.txt"}
 """What a recipe asks to be cut out of a file."""

@@ -1,6 +1,6 @@
 """The tags of a model and the order in which they may follow one another."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -58,7 +58,7 @@ def test_what_a_model_cannot_say_is_said_as_well_as_it_can():
 def permitted(tags: TagSet, names: tuple[str, ...]) -> bool:
     transitions, edges = tags.barriers
     numbers = [tags.names.index(name) for name in names]
-    steps = [transitions[before, after].item() for before, after in zip(numbers, numbers[1:], strict=False)]
+    steps = [transitions[before, after].item() for before, after in pairwise(numbers)]
     return sum([edges[0, numbers[0]].item(), *steps, edges[1, numbers[-1]].item()]) == 0
 
 

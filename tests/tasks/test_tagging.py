@@ -140,7 +140,7 @@ class TestEncoding:
         [row] = TASK.encode([whole], TOKENIZER)
         assert row["lost"].tolist() == [1]
         assert (row["units"].tolist(), row["lasts"].tolist()) == ([0, 1, 3], [0, 2, 3])
-        assert list(TASK.remarks([row, row]))[0].startswith("2 entities begin inside a piece")
+        assert next(TASK.remarks([row, row])).startswith("2 entities begin inside a piece")
         assert list(TASK.remarks([{**row, "lost": np.array([0])}])) == []
 
 

@@ -1,4 +1,4 @@
-"""Tagging from files to a model, and from a model to entities: a world in which names of people and of places are told by their words and neighbours."""
+"""Tagging from files to a model, and from a model to entities, in a world where names of people and of places are told by their words."""
 
 from __future__ import annotations
 

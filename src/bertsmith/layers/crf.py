@@ -4,9 +4,9 @@
 
     score of y1 … yn  =  start[y1] + Σ score[t, yt] + Σ transition[yt-1, yt] + end[yn]
 
-A batch is a rectangle of scores, each sequence at its left end; `kept` says what is a token and what is padding. What it costs to begin and to end with a
-tag is added to the scores of the first and the last token (`with_edges`), so that all that is computed here needs the transitions alone. Minus
-infinity forbids. All sequences take a step together, and a sequence that has ended waits.
+A batch is a rectangle of scores, each sequence at its left end; `kept` says what is a token and what is padding. What it costs to begin and to end
+with a tag is added to the scores of the first and the last token (`with_edges`), so that all that is computed here needs the transitions alone.
+Minus infinity forbids. All sequences take a step together, and a sequence that has ended waits.
 
 Reference: Lafferty et al. 2001, "Conditional Random Fields"; as the last layer of a tagger, Lample et al. 2016, section 2.2.
 """
@@ -128,7 +128,7 @@ def best_paths(
 def permitted_paths(
     scores: Float[Tensor, "batch length tags"], kept: Bool[Tensor, "batch length"], barriers: Float[Tensor, "tags tags"]
 ) -> Int[Tensor, "batch length"]:
-    """As `best_paths`, where transitions are free or forbidden: mostly these are the best tags by themselves, and only what is forbidden is looked into.
+    """As `best_paths`, where transitions are free or forbidden: mostly the best tags by themselves; only what is forbidden is looked into.
 
     Args:
         scores: Of every tag for every token.

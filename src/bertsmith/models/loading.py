@@ -235,8 +235,8 @@ def _full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> 
 def _stored_heads(family: Family, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> list[str]:
     """Heads all of whose weights are there.
 
-    Where two heads share names (`classifier`), the architecture decides; where it does not, or names both (a tagger, and one with a chain on it), a head
-    that is wholly part of another gives way to it, and of two with the same names the second to the first.
+    Where two heads share names (`classifier`), the architecture decides; where it does not, or names both (a tagger, and one with a chain on it), a
+    head that is wholly part of another gives way to it, and of two with the same names the second to the first.
     """
     architectures = {str(name) for name in config.get("architectures") or []} - {family.base_architecture}
     names = {head: set(known.weights.rules.values()) for head, known in family.heads.items()}

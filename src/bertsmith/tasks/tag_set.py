@@ -1,8 +1,8 @@
 """The tags of a model: what its head scores for every token, and in which order they may follow one another.
 
-Ours are in a fixed order: `O`, then for every type of entity `B-TYPE` and `I-TYPE`, with `E-TYPE` and `S-TYPE` in the scheme `bioes`. A model from elsewhere
-has what it has, in any order and in other letters: M for I, L for E, U for S. One whose types lack B- altogether, or some of them (IOB1, the tags of
-the CoNLL-2003 files), begins entities with I-.
+Ours are in a fixed order: `O`, then for every type of entity `B-TYPE` and `I-TYPE`, with `E-TYPE` and `S-TYPE` in the scheme `bioes`. A model from
+elsewhere has what it has, in any order and in other letters: M for I, L for E, U for S. One whose types lack B-, all or some of them (IOB1, the
+tags of the CoNLL-2003 files), begins entities with I-.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ IN_PLACE_OF = {"B": "BISE", "I": "IBES", "E": "EIBS", "S": "SBIE"}
 """What a set that lacks a letter for a type marks it with."""
 
 
+@lru_cache(maxsize=4096)
 def usual(tag: str) -> str:
     """A tag in the letters of BIOES.
 
@@ -90,7 +91,7 @@ class TagSet:
 
     @property
     def barriers(self) -> tuple[Float[Tensor, "tags tags"], Float[Tensor, "2 tags"]]:
-        """What keeps a sequence to the scheme: minus infinity for every tag that may not follow another, and for those that may not begin or end it."""
+        """What keeps a sequence to the scheme: minus infinity for a tag that may not follow another, and for one that may not begin or end it."""
         return _barriers(self.names)
 
 

@@ -1,17 +1,21 @@
 """What a row of data says of entities, and whether it can be right.
 
-Two kinds of rows, which one data set may mix: `tokens` with a tag for each (CoNLL), and a `text` with the `entities` in it, from character to character.
-Both become a passage, a text with the units that are tagged, and entities with their place in either. Where a row has `tokens`, its `text` is made of them.
+Two kinds of rows, which one data set may mix: `tokens` with a tag for each (CoNLL), and a `text` with the `entities` in it, from character to
+character. Both become a passage, a text with the units that are tagged, and entities with their place in either. Where a row has `tokens`, its `text`
+is made of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
 
+from bertsmith.core.errors import DataError
 from bertsmith.core.types import Example
 from bertsmith.metrics.entities import Scheme, Span, entities_of, scheme_of, violations
 from bertsmith.tasks.tag_set import usual
@@ -63,7 +67,7 @@ def passage_of(example: Example) -> Passage:
     """The text of a row.
 
     Raises:
-        ValueError: Says what is wrong with it.
+        DataError: Says what is wrong with it.
 
     Example:
         >>> passage_of(Example({"tokens": ["New", "York"]})).text
@@ -74,9 +78,9 @@ def passage_of(example: Example) -> Passage:
         return Passage(*joined(_strings(tokens, "token")), has_tokens=True)
     text = example.get("text")
     if text is None:
-        raise ValueError("no text and no tokens")
+        raise DataError("no text and no tokens")
     if not isinstance(text, str):
-        raise ValueError(f"text is {str(text)[:40]!r} ({type(text).__name__}), not a string")
+        raise DataError(f"text is {str(text)[:40]!r} ({type(text).__name__}), not a string")
     return Passage(text, words(text), has_tokens=False)
 
 
@@ -89,7 +93,7 @@ def entities_in(example: Example, passage: Passage) -> list[Entity]:
     """The entities of a row, in order.
 
     Raises:
-        ValueError: Says what is wrong with them, or that there are none given.
+        DataError: Says what is wrong with them, or that there are none given.
 
     Example:
         >>> row = Example({"text": "在 New York。", "entities": [{"start": 2, "end": 10, "label": "LOC"}]})
@@ -100,11 +104,10 @@ def entities_in(example: Example, passage: Passage) -> list[Entity]:
         spans = entities_of(_tags(example, passage))
         return [Entity((*passage.characters(start, end), label), (start, end, label)) for start, end, label in spans]
     found = sorted(_span(item, passage.text) for item in _items(example))
-    for (start, end, label), (next_start, next_end, next_label) in zip(found, found[1:], strict=False):
-        if next_start < end:
-            raise ValueError(
-                f"entity {label!r} at {start} to {end} overlaps {next_label!r} at {next_start} to {next_end}; tags cannot say that: leave one of them out"
-            )
+    for (start, end, label), (begin, stop, other) in pairwise(found):
+        if begin < end:
+            both = f"entity {label!r} at {start} to {end} overlaps {other!r} at {begin} to {stop}"
+            raise DataError(f"{both}; tags cannot say that: leave one of them out")
     return [Entity((start, end, label), (*passage.around(start, end), label)) for start, end, label in found]
 
 
@@ -129,7 +132,7 @@ def mendings(example: Example, passage: Passage, scheme: Scheme) -> Iterator[str
     """What has to be mended in a row before it can be used.
 
     Raises:
-        ValueError: It cannot be mended.
+        DataError: It cannot be mended.
     """
     entities = entities_in(example, passage)
     if passage.has_tokens:
@@ -161,15 +164,16 @@ def lost_entities(entities: Sequence[Entity], marks: Marks) -> int:
 def _tags(example: Example, passage: Passage) -> list[str]:
     tags = example.get("tags")
     if tags is None:
-        raise ValueError("no tags")
+        raise DataError("no tags")
     found = [usual(tag) for tag in _strings(tags, "tag")]
     if len(found) != len(passage.units):
-        raise ValueError(f"{len(found)} tags for {len(passage.units)} tokens")
+        raise DataError(f"{len(found)} tags for {len(passage.units)} tokens")
     if wrong := [tag for tag in tags if not _is_tag(tag)]:
-        raise ValueError(f"tag {wrong[0][:40]!r} is neither O nor a type after B-, I-, E-, S-, M-, L- or U-, such as B-PER")
+        raise DataError(f"tag {wrong[0][:40]!r} is neither O nor a type after B-, I-, E-, S-, M-, L- or U-, such as B-PER")
     return found
 
 
+@lru_cache(maxsize=4096)
 def _is_tag(tag: str) -> bool:
     tag = usual(tag)
     return tag == "O" or (tag[:2] in {"B-", "I-", "E-", "S-"} and len(tag) > 2)
@@ -177,26 +181,26 @@ def _is_tag(tag: str) -> bool:
 
 def _strings(value: Any, what: str) -> list[str]:
     if not isinstance(value, list | tuple):
-        raise ValueError(f"{what}s are {str(value)[:40]!r} ({type(value).__name__}), not a list")
+        raise DataError(f"{what}s are {str(value)[:40]!r} ({type(value).__name__}), not a list")
     wrong = [item for item in cast("Sequence[Any]", value) if not isinstance(item, str)]
     if wrong:
-        raise ValueError(f"{what} {str(wrong[0])[:40]!r} is no string ({type(wrong[0]).__name__}); expected is a list of {what}s")
+        raise DataError(f"{what} {str(wrong[0])[:40]!r} is no string ({type(wrong[0]).__name__}); expected is a list of {what}s")
     return list(cast("Sequence[str]", value))
 
 
 def _items(example: Example) -> list[Mapping[str, Any]]:
     items = example.get("entities")
     if items is None:
-        raise ValueError("no entities (a text without any has an empty list)")
+        raise DataError("no entities (a text without any has an empty list)")
     shape = 'expected is a list of {"start": …, "end": …, "label": …}'
     if not isinstance(items, list | tuple):
-        raise ValueError(f"entities are {str(items)[:40]!r} ({type(items).__name__}); {shape}")
+        raise DataError(f"entities are {str(items)[:40]!r} ({type(items).__name__}); {shape}")
     for item in cast("Sequence[Any]", items):
         if not isinstance(item, Mapping):
-            raise ValueError(f"an entity is {str(item)[:40]!r} ({type(item).__name__}); {shape}")
+            raise DataError(f"an entity is {str(item)[:40]!r} ({type(item).__name__}); {shape}")
         missing = [name for name, kind in (("start", int), ("end", int), ("label", str)) if type(cast("Any", item).get(name)) is not kind]
         if missing:
-            raise ValueError(f"entity {str(cast('Any', item))[:80]} has no {' and no '.join(missing)} of the right kind; {shape}")
+            raise DataError(f"entity {str(cast('Any', item))[:80]} has no {' and no '.join(missing)} of the right kind; {shape}")
     return list(cast("Sequence[Mapping[str, Any]]", items))
 
 
@@ -204,11 +208,11 @@ def _span(item: Mapping[str, Any], text: str) -> Span:
     """An entity without the white space around it."""
     start, end, label = int(item["start"]), int(item["end"]), str(item["label"])
     if not 0 <= start < end <= len(text):
-        raise ValueError(f"entity {label!r} at {start} to {end} is not inside the text, which has {len(text)} characters (the end is exclusive)")
+        raise DataError(f"entity {label!r} at {start} to {end} is not inside the text, which has {len(text)} characters (the end is exclusive)")
     if not label or label == "O":
-        raise ValueError(f"entity at {start} to {end} has the type {label!r}; a type is a name, such as PER")
+        raise DataError(f"entity at {start} to {end} has the type {label!r}; a type is a name, such as PER")
     stripped = text[start:end].lstrip()
     if not stripped:
-        raise ValueError(f"entity {label!r} at {start} to {end} is nothing but white space")
+        raise DataError(f"entity {label!r} at {start} to {end} is nothing but white space")
     start = end - len(stripped)
     return start, start + len(stripped.rstrip()), label

@@ -72,8 +72,9 @@ class Found:
 class Tagging(Task):
     """Find entities in a text (names, products, places): their first and last character and their type.
 
-    The first piece of every token stands for the token. In a file with `tokens` these are the tokens; in a plain `text` they are its words, and every Chinese
-    character is one. Tags are decoded to the likeliest sequence that keeps to the scheme. The score of an entity is the mean probability of its tags.
+    The first piece of every token stands for the token. In a file with `tokens` these are the tokens; in a plain `text` they are its words, and every
+    Chinese character is one. Tags are decoded to the likeliest sequence that keeps to the scheme. The score of an entity is the mean of its tags'
+    probabilities.
 
     Needs:
         `tokens` and `tags` (CoNLL: BIO, BIOES, BMES or BILOU), or `text` and `entities`, a list of `{"start", "end", "label"}` in characters, `end`
@@ -87,8 +88,8 @@ class Tagging(Task):
         `seqeval`.
 
     Args:
-        labels: Types of entities, read from the training data where they are not given; or all tags of the head in their order, O among them, as a model
-            from elsewhere has them.
+        labels: Types of entities, read from the training data where they are not given; or all tags of the head in their order, O among them, as a
+            model from elsewhere has them.
         max_length: Tokens of a window, at least 8; a longer text has several.
         stride: Tokens from the beginning of one window to that of the next; half a window where it is not given.
         scheme: How an entity is written in tags.
@@ -184,8 +185,8 @@ class Tagging(Task):
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
         """Windows, each with the places of the units' first pieces (`places`), the numbers of the units, and their tags.
 
-        `lasts` is the last unit that shares a piece with each; `whole` says whether a window begins and ends with its text; `lost` counts the entities that the
-        tokenizer's pieces cannot tell from others, in the first window of their text.
+        `lasts` is the last unit that shares a piece with each; `whole` says whether a window begins and ends with its text; `lost` counts
+        entities that the tokenizer's pieces cannot tell from others, in the first window of their text.
         """
         problems: list[str] = []
         number, framing = 0, frame(tokenizer)
@@ -250,7 +251,7 @@ class Tagging(Task):
     def metrics(self, outcome: Outcome) -> dict[str, float]:
         """Precision, recall and F1 of entities, all alike and as a mean over the types; F1 of every type; 0-1.
 
-        An entity is right where its first and last character and its type are. `strict_f1` counts those of the data alone whose tags keep to the scheme.
+        An entity is right where its first and last character and its type are. For `strict_f1`, one of the data whose tags break the scheme is none.
         """
         return _measured(outcome.examples, self._predicted(outcome))
 

@@ -9,7 +9,7 @@
 
 - Tokens are joined with a space; without one where the character on either side is Chinese or Japanese, their punctuation included.
 - The words of a plain text are those of `words`, with every Chinese character and every kana a word of its own.
-- A unit that has no piece of its own, because the one before it shares the piece (`SentencePiece` has pieces of several Chinese characters), goes with
+- A unit that has no piece of its own, because the one before it shares the piece (SentencePiece has pieces of several Chinese characters), goes with
   that one. One that a tokenizer passes over altogether (a control character) is not marked at all.
 """
 
