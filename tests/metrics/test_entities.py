@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from seqeval import metrics as oracle
+from seqeval.metrics import sequence_labeling as oracle
 from seqeval.metrics.v1 import precision_recall_fscore_support as strict_oracle
 from seqeval.scheme import IOB2, IOBES, Tokens
 
@@ -86,7 +86,7 @@ def test_entities_are_those_of_seqeval(scheme: Scheme | None):
     for length in generator.integers(1, 10, size=2000):
         sentence = [tags[place] for place in generator.integers(len(tags), size=length)]
         if scheme is None:
-            theirs = [(start, end + 1, label) for label, start, end in oracle.sequence_labeling.get_entities(sentence)]
+            theirs = [(start, end + 1, label) for label, start, end in oracle.get_entities(sentence)]
         else:
             theirs = [(entity.start, entity.end, entity.tag) for entity in Tokens(sentence, SCHEMES[scheme]).entities]
         assert entities_of(sentence, scheme) == theirs
@@ -182,7 +182,9 @@ def test_what_is_no_tag_is_refused(tag: str):
         entities_of(["O", tag])
 
 
-@pytest.mark.parametrize(("span", "message"), [((2, 2, "X"), "has to have a token"), ((3, 6, "X"), "0 to 5"), ((-1, 1, "X"), "inside"), ((0, 2, "X"), "overlaps")])
+@pytest.mark.parametrize(
+    ("span", "message"), [((2, 2, "X"), "has to have a token"), ((3, 6, "X"), "0 to 5"), ((-1, 1, "X"), "inside"), ((0, 2, "X"), "overlaps")]
+)
 def test_spans_that_tags_cannot_say_are_refused(span: tuple[int, int, str], message: str):
     with pytest.raises(DataError, match=message):
         tags_of([(1, 3, "Y"), span], 5)

@@ -20,7 +20,30 @@ MIXED = st.text(alphabet="北京市，。《》·abThe an.,'\"-:1 \n") | st.text
 TAKEN_OUT = "-:_*^/\\~`+=“”’"
 ENGLISH = st.text(alphabet="ab19 .,;'\"!?()[]<>{}«»‘„–—@#$%&…\n") | st.lists(
     st.sampled_from(
-        ["cannot", "gonna", "wanna", "d'ye", "more'n", "'tis", "'twas", "it's", "i'll", "don't", "dogs'", "''", '"', "'", ".", "...", ",", "3,000", " ", "( ", "no", "'re"]
+        [
+            "cannot",
+            "gonna",
+            "wanna",
+            "d'ye",
+            "more'n",
+            "'tis",
+            "'twas",
+            "it's",
+            "i'll",
+            "don't",
+            "dogs'",
+            "''",
+            '"',
+            "'",
+            ".",
+            "...",
+            ",",
+            "3,000",
+            " ",
+            "( ",
+            "no",
+            "'re",
+        ]
     )
 ).map("".join)
 
@@ -49,10 +72,8 @@ def test_english_words_are_those_of_nltk(text: str):
         ("squad", "“cat”", ["cat"], 0, 0),  # not ASCII
         ("squad", "cat cat dog", ["cat dog dog"], 0, 2 / 3),  # a bag: cat once, dog once
         ("squad", "", ["cat"], 0, 0),
-        ("squad", "the", ["cat", "?"], 0, 0),  # the second is no answer
+        ("squad", "the", ["cat", "?"], 1, 1),  # nothing is left of either
         ("squad-1.1", "the", ["cat", "?"], 1, 0),
-        ("squad", "the", ["?"], 1, 1),  # and with it alone, nothing is right
-        ("squad-1.1", "the", ["?"], 1, 0),
         ("squad", "北京", ["北京市"], 0, 0),
         ("cmrc", "北京", ["北京市"], 0, 4 / 5),
         ("cmrc", "北", ["北"], 1, 1),
@@ -112,6 +133,13 @@ def test_scores_of_a_set():
     }
     assert reading_scores(["a b"], [["b"]]) == {"exact": 1.0, "f1": 1.0}
     assert set(reading_scores([""], [[]])) == {"exact", "f1", "no_answer_exact", "no_answer_f1"}
+
+
+def test_answers_of_which_nothing_is_left_do_not_count_in_squad_2():
+    said = ["the", "the"], [["cat", "?"], ["?"]]
+    assert [score.f1 for score in answer_scores(*said, "squad")] == [0, 1]
+    assert [score.f1 for score in answer_scores(*said, "squad-1.1")] == [0, 0]
+    assert [score.exact for score in answer_scores(*said, "squad-1.1")] == [1, 1]
 
 
 def test_what_does_not_fit_is_refused():

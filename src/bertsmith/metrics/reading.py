@@ -1,13 +1,14 @@
 """Reading comprehension: how much of the right answer is in the one that was given, by the published scripts.
 
-Two numbers for every question, the best over its right answers: `exact`, whether they are the same after some tidying, and `f1`, how much they have in
-common. What tidying and what in common mean is a script's own business, peculiarities included, for scores are compared with those of papers:
+Two numbers for every question, the best over its right answers: `exact`, whether they are the same after some tidying, and `f1`, how much they have
+in common. What tidying and what in common mean is a script's own business, peculiarities included, for scores are compared with those of papers:
 
 `squad` (SQuAD 2.0, `evaluate-v2.0.py`)
     Small letters, without ASCII punctuation, without *a*, *an* and *the*; words between spaces; F1 over the bag of words. Punctuation goes without
-    leaving a space (*well-known* is one word), other than ASCII punctuation stays, and an answer of which nothing is left does not count as one.
+    leaving a space (*well-known* is one word), and other than ASCII punctuation stays. Of a data set, right answers of which nothing is left do not
+    count as such; a question that has no others is one without an answer.
 `squad-1.1` (SQuAD 1.1, `evaluate-v1.1.py`, also that of MRQA)
-    The same but for answers of which nothing is left: they count, and their F1 is 0 even where `exact` is 1.
+    The same, but answers of which nothing is left count, and their F1 is 0 even where `exact` is 1.
 `cmrc` (CMRC 2018, `cmrc2018_evaluate.py`, also for DRCD)
     Small letters, without the 32 marks of a list; every Chinese character is a word, what stands between them is cut as English; F1 over the longest
     stretch that both have in common, which need not be long: *北京市* and *市北京* share 2 of 3. The list lacks `，`'s ASCII sister, `.`, `!`, `?`,
@@ -40,7 +41,8 @@ Script = Literal["squad", "squad-1.1", "cmrc"]
 ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 CMRC_PUNCTUATION = str.maketrans("", "", "-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
-CMRC_CHINESE = re.compile("([\u4e00-\u9fa5])")
+CMRC_CHINESE = re.compile("[\u4e00-\u9fa5]")
+CMRC_PIECES = re.compile("[\u4e00-\u9fa5]|[^\u4e00-\u9fa5]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,6 @@ def answer_score(prediction: str, answers: Sequence[str], script: Script = "squa
         >>> answer_score("the", [])  # nothing is left of it, and nothing is right
         AnswerScore(exact=1.0, f1=1.0)
     """
-    if script == "squad":
-        answers = [answer for answer in answers if _squad_words(answer)]
     if not answers:
         silent = float(not (_cmrc_text(prediction) if script == "cmrc" else _squad_words(prediction)))
         return AnswerScore(silent, silent)
@@ -95,7 +95,9 @@ def answer_score(prediction: str, answers: Sequence[str], script: Script = "squa
 
 
 def answer_scores(predictions: Sequence[str], answers: Sequence[Sequence[str]], script: Script | None = None) -> list[AnswerScore]:
-    """`answer_score` of every question, for paired tests and for looking at mistakes.
+    """`answer_score` of every question of a data set, for paired tests and for looking at mistakes.
+
+    For `squad`, right answers of which nothing is left after tidying are left out first, as its script does.
 
     Args:
         predictions: One for every question.
@@ -108,6 +110,8 @@ def answer_scores(predictions: Sequence[str], answers: Sequence[Sequence[str]], 
     if not answers or len(predictions) != len(answers):
         raise DataError(f"{len(predictions)} predictions for {len(answers)} questions: as many of each are needed, and at least 1")
     chosen = script or script_for(list(chain.from_iterable(answers)))
+    if chosen == "squad":
+        answers = [[answer for answer in right if _squad_words(answer)] for right in answers]
     return [answer_score(prediction, right, chosen) for prediction, right in zip(predictions, answers, strict=True)]
 
 
@@ -116,8 +120,8 @@ def reading_scores(
 ) -> dict[str, float]:
     """`exact` and `f1` of a data set, each in [0, 1].
 
-    Where some questions have no answer, there are also `has_answer_exact`, `has_answer_f1`, `no_answer_exact` and `no_answer_f1` over the questions of
-    either kind, if there are any. With `no_answer_scores` there are `best_exact`, `best_exact_threshold`, `best_f1` and `best_f1_threshold`, as
+    Where some questions have no answer, there are also `has_answer_exact`, `has_answer_f1`, `no_answer_exact` and `no_answer_f1` over the questions
+    of either kind, if there are any. With `no_answer_scores` there are `best_exact`, `best_exact_threshold`, `best_f1` and `best_f1_threshold`, as
     `best_threshold` finds them.
 
     Args:
@@ -158,9 +162,9 @@ def best_threshold(
 ) -> tuple[float, float]:
     """The best mean score that is to be had by saying nothing where `no_answer_scores` is above a threshold, and the threshold.
 
-    To be chosen on validation data. It is `find_best_thresh` of SQuAD 2.0 with what is odd about it: it starts from 0.0 as the threshold above which
-    every question lies, which wants scores that are not negative; of questions with the same score it may take some to lie below the threshold; and to
-    say *the* where there is no answer is wrong here although `exact` is 1.
+    To be chosen on validation data. It is `find_best_thresh` of SQuAD 2.0 with what is odd about it: it starts from 0.0 as the threshold above
+    which every question lies, which wants scores that are not negative; of questions with the same score it may take some to lie below the
+    threshold; and to say *the* where there is no answer is wrong here although `exact` is 1.
 
     Args:
         scores: Of the predictions as they are, in [0, 1].
@@ -183,7 +187,7 @@ def best_threshold(
     require_examples(scores)
     order = np.argsort(no_answer_scores, kind="stable")
     gains = np.where(answerable, scores, -(~silent).astype(np.float64))[order]
-    totals = (~answerable).sum() + np.concatenate([[0.0], gains.cumsum()])
+    totals = np.concatenate([[(~answerable).sum()], gains]).cumsum()
     best = int(np.argmax(totals))
     return float(totals[best] / len(scores)), float(no_answer_scores[order[best - 1]]) if best else 0.0
 
@@ -196,9 +200,13 @@ def _squad_exact(prediction: str, answer: str) -> bool:
     return _squad_words(prediction) == _squad_words(answer)
 
 
-def _squad_f1(prediction: str, answer: str) -> float:
+def _squad_1_f1(prediction: str, answer: str) -> float:
     first, second = _squad_words(prediction), _squad_words(answer)
     return _f1((Counter(first) & Counter(second)).total(), first, second)
+
+
+def _squad_2_f1(prediction: str, answer: str) -> float:
+    return _squad_1_f1(prediction, answer) or float(not _squad_words(prediction) and not _squad_words(answer))
 
 
 def _cmrc_text(text: str) -> str:
@@ -206,9 +214,8 @@ def _cmrc_text(text: str) -> str:
 
 
 def _cmrc_words(text: str) -> list[str]:
-    """Chinese characters, which stand at the odd places of the split, and the words between them."""
-    parts = CMRC_CHINESE.split(_cmrc_text(text))
-    return [word for place, part in enumerate(parts) for word in ([part] if place % 2 else treebank_words(part))]
+    pieces = CMRC_PIECES.findall(_cmrc_text(text))
+    return [word for piece in pieces for word in ([piece] if CMRC_CHINESE.match(piece) else treebank_words(piece))]
 
 
 def _cmrc_exact(prediction: str, answer: str) -> bool:
@@ -225,7 +232,7 @@ def _f1(common: int, first: Sequence[str], second: Sequence[str]) -> float:
 
 
 SCRIPTS: dict[Script, tuple[Callable[[str, str], bool], Callable[[str, str], float]]] = {
-    "squad": (_squad_exact, _squad_f1),
-    "squad-1.1": (_squad_exact, _squad_f1),
+    "squad": (_squad_exact, _squad_2_f1),
+    "squad-1.1": (_squad_exact, _squad_1_f1),
     "cmrc": (_cmrc_exact, _cmrc_f1),
 }

@@ -3,9 +3,9 @@
 `rouge1` and `rouge2` count words and pairs of words, `rougeL` takes the longest sequence of words that both have in the same order, with gaps, and
 `rougeLsum` does so sentence by sentence, a sentence being a line. Each has a precision (over what was written), a recall (over the reference) and F1.
 
-For English they are those of the package `rouge-score` without its stemmer, which is NLTK's: who wants it passes a `tokens` that calls it. That package
-drops every character outside a–z and 0–9, so Chinese scores 0 whatever it says. Here Chinese is measured by the character or by the word, with Latin
-words and numbers whole, and without punctuation as in English. Which of the two has to be said beside the number; they are not comparable.
+For English they are those of the package `rouge-score` without its stemmer, which is NLTK's: who wants it passes a `tokens` that calls it. It
+drops every character outside a–z and 0–9, so Chinese scores 0 whatever it says. Here Chinese is measured by the character or by the word, with
+Latin words and numbers whole, and without punctuation as in English. Which of the two has to be said beside the number; they are not comparable.
 """
 
 import re

@@ -12,7 +12,7 @@ References = Sequence[str | Sequence[str]]
 HAN = re.compile(f"[{''.join(f'{chr(start)}-{chr(end - 1)}' for start, end in HAN_RANGES)}]")
 
 HAN_SHARE = 0.2
-"""Of the letters, from which on a text counts as Chinese: Chinese text about technology has a half, English text with Chinese names a few in a hundred."""
+"""Of the letters, above which a text counts as Chinese: Chinese text on technology has a half, English text with Chinese names a few in a hundred."""
 
 
 def is_chinese(texts: Iterable[str]) -> bool:

@@ -38,7 +38,10 @@ MARKS = _rules(
 CLITICS = _rules(
     ("([^' ])('[smd]|') ", r"\1 \2 "),
     ("([^' ])('ll|'re|'ve|n't) ", r"\1 \2 "),
-    *((rf"\b({first})({second})\b", r" \1 \2 ") for first, second in map(str.split, ("can not", "d 'ye", "gim me", "gon na", "got ta", "lem me", "more 'n"))),
+    *(
+        (rf"\b({first})({second})\b", r" \1 \2 ")
+        for first, second in map(str.split, ("can not", "d 'ye", "gim me", "gon na", "got ta", "lem me", "more 'n"))
+    ),
     (r"\b(wan)(na)(?=\s)", r" \1 \2 "),
     (r" ('t)(is|was)\b", r" \1 \2 "),
 )
