@@ -73,7 +73,7 @@ class TextToText(Task):
             none is written longer.
         min_new_tokens: The shortest that is written.
         prefix: Put in front of every source: `>>cmn_Hans<< ` tells a Marian model of several languages which one to write.
-        label_smoothing: Share of the probability that is spread over the whole vocabulary in training, 0-1; 0.1 is usual. The loss that is measured is
+        label_smoothing: Share of probability that is spread over the whole vocabulary in training, 0-1; 0.1 is usual. The loss that is measured is
             without it.
         beams: How many unfinished texts are followed at once; 1 follows the likeliest token alone.
         length_penalty: Scores of beams are divided by the number of tokens to this power: above 0 longer texts gain.
