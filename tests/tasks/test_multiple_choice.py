@@ -9,6 +9,7 @@ import torch
 
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Example
+from bertsmith.data.dataset import Dataset
 from bertsmith.inference.engine import Engine
 from bertsmith.models import create
 from bertsmith.models.loading import Checkpoint, load, save
@@ -110,7 +111,6 @@ def test_predictions_metrics_and_the_random_baseline():
         ({"choices": None}, "no choices"),
         ({"choices": ["b", 7]}, "choice 1 is '7' (int), not a text"),
         ({"choices": ["b", " "]}, "choice 1 is empty"),
-        ({"choices": ["b", "c", "b "]}, "choices 0 and 2 are both 'b'"),
         ({"question": "  "}, "question is empty"),
         ({"question": None}, "no question"),
         ({"context": ["e"]}, "context is \"['e']\" (list), not a text"),
@@ -127,6 +127,29 @@ def test_every_mistake_is_listed_with_its_place(change: dict[str, Any], message:
     with pytest.raises(DataError) as caught:
         list(TASK.encode(examples(TWO, {**TWO, **change}, THREE, {**TWO, **change}), TOKENIZER))
     assert caught.value.problems == (f"train.tsv:3: {message}", f"train.tsv:5: {message}")
+
+
+@pytest.mark.parametrize(("label", "settled"), [(0, 0), (3, 0), ("b", 0), (2, 2), ("d", 2)])
+def test_a_choice_that_is_there_twice_is_left_out_and_counted(label: Any, settled: int):
+    data = Dataset(examples(TWO, {**THREE, "choices": ["b", "c ", "d", " b"], "label": label}))
+    found = TASK.settled(data, training=True)
+    assert found.mended == {"a choice was there twice; one of the two was left out": 1}
+    assert [str(row) for row in found.mended_rows] == ["train.tsv:3: a choice was there twice; one of the two was left out"]
+    assert found[0] is data[0]
+    assert (found[1]["choices"], found[1]["label"], found[1].where) == (["b", "c", "d"], settled, "train.tsv:3")
+
+
+def test_what_cannot_be_mended_is_left_to_be_listed():
+    data = Dataset(examples({**TWO, "choices": ["b", "b"], "label": 5}, {**TWO, "choices": ["b", "b"], "label": 1}, {**TWO, "choices": [1, 1]}))
+    found = TASK.settled(data)
+    assert [found[0], found[2]] == [data[0], data[2]]
+    with pytest.raises(DataError) as caught:
+        list(TASK.encode(found, TOKENIZER))
+    assert [problem.partition(": ")[2] for problem in caught.value.problems] == [
+        "label 5 is no choice: there are 2, numbered from 0 to 1",
+        "choices has only 'b'; at least two are needed",
+        "choice 0 is '1' (int), not a text; choice 1 is '1' (int), not a text",
+    ]
 
 
 @pytest.mark.parametrize(("label", "number"), [(0, 0), ("1", 0), (1, 1), (1.0, 1), ("2", 2), (" no", 1)])

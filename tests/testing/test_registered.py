@@ -65,6 +65,9 @@ EXAMPLES: dict[str, list[Example]] = {
         )
         for number, text in enumerate(TEXTS)
     ],
+    "similarity": [  # no pair comes twice, the other way round, with another number
+        Example({"text": text, "text_pair": TEXTS[number - 1], "label": number % 3}, "train.tsv", number + 1) for number, text in enumerate(TEXTS)
+    ],
 }
 """Labelled data for tasks that need other columns than text, text_pair and label."""
 

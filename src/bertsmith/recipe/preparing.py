@@ -94,21 +94,11 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
     """
     at_data = place.at("data")
     started, task = time.monotonic(), cast("Task", stage.objective)
-    sets = {
-        split: _noted(at_data.at(split), lambda split=split: _settled(_read(stage, task, split), task, training=split == "train"))
-        for split in splits_of(stage.data)
-    }
-    train = sets.get("train")
-    fitted = None if train is None else _noted(at_data.at("train"), lambda: task.fitted(train.examples))
-    if train is None or fitted is None or None in sets.values():
+    whole = _known(stage, task, at_data)
+    fitted = None if whole is None else _noted(at_data.at("train"), lambda: task.fitted(whole["train"].examples))
+    known = None if whole is None else _with_drawn(whole, stage, task, seed, at_data)
+    if known is None or fitted is None:
         return None
-    known = {split: data for split, data in sets.items() if data is not None}
-    if isinstance(stage.data.valid, float):
-        known["train"], drawn = divided(train, stage.data.valid, seed)
-        valid = _noted(at_data.at("valid"), lambda: _settled(drawn, task))
-        if valid is None:
-            return None
-        known["valid"] = valid
     made = Prepared(
         fitted,
         account={split: _account(data, fitted) for split, data in known.items()},
@@ -119,18 +109,44 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
         return made
     if not _noted(place.at("task"), lambda: fitted.check(start.tokenizer) is None):
         return None
-    for split, data in known.items():
-        rows = _noted(at_data.at(split), lambda data=data, split=split: _encoded(data, fitted, start, split, progress))
-        if rows is not None:
-            made.rows[split] = rows
-            made.account[split]["truncated"] = _truncated_share(rows, "truncated")
-            if "target_truncated" in rows.fields:
-                made.account[split]["targets_truncated"] = _truncated_share(rows, "target_truncated")
-            made.notes.extend(f"{split}: {remark}" for remark in fitted.remarks(rows))
+    _encode_all(made, known, start, at_data, progress)
     if made.rows.keys() != known.keys():
         return None
     made.notes.extend(_truncation_notes(made))
     return replace(made, seconds=time.monotonic() - started)
+
+
+def _known(stage: Stage, task: Task, place: Place) -> dict[str, Dataset] | None:
+    """The data of a stage by split, as the task can use it; None where something is wrong."""
+    sets = {
+        split: _noted(place.at(split), lambda split=split: _settled(_read(stage, task, split), task, training=split == "train"))
+        for split in splits_of(stage.data)
+    }
+    known = {split: data for split, data in sets.items() if data is not None}
+    return known if len(known) == len(sets) else None
+
+
+def _with_drawn(known: dict[str, Dataset], stage: Stage, task: Task, seed: int, place: Place) -> dict[str, Dataset] | None:
+    """The same with a share of the training data for validation, where the stage asks for one; None where the task can use none of it."""
+    if not isinstance(stage.data.valid, float):
+        return known
+    train, drawn = divided(known["train"], stage.data.valid, seed)
+    valid = _noted(place.at("valid"), lambda: _settled(drawn, task))
+    return None if valid is None else {**known, "train": train, "valid": valid}
+
+
+def _encode_all(made: Prepared, known: Mapping[str, Dataset], start: Start, place: Place, progress: Progress) -> None:
+    """Features of every split, with what has to be said of them; a split that cannot be encoded has none."""
+    task = cast("Task", made.objective)
+    for split, data in known.items():
+        rows = _noted(place.at(split), lambda data=data, split=split: _encoded(data, task, start, split, progress))
+        if rows is None:
+            continue
+        made.rows[split] = rows
+        made.account[split]["truncated"] = _truncated_share(rows, "truncated")
+        if "target_truncated" in rows.fields:
+            made.account[split]["targets_truncated"] = _truncated_share(rows, "target_truncated")
+        made.notes.extend(f"{split}: {remark}" for remark in task.remarks(rows))
 
 
 def prepared_text(

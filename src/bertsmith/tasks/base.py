@@ -99,9 +99,13 @@ class Task(Objective):
     def limit(self) -> str:
         """What a text that was truncated was longer than."""
         return f"max_length = {self.max_length}"
+
+    @property
     def vectors(self) -> VectorSettings | None:
         """How a text becomes a vector, where that is what it trains; written into the model's folder."""
         return None
+
+    @property
     def validated_by_loss(self) -> bool:
         """Whether the loss is measured during training in the place of the metrics, because these take long."""
         return False

@@ -42,8 +42,8 @@ class MultiLabel(SentenceTask):
         Labels do not exclude one another.
 
     Args:
-        threshold: Probability from which a label is given, 0-1. Where it is not named, training chooses the one with the best micro F1 on the validation
-            data, and saves it with the model; without such data it is 0.5.
+        threshold: Probability from which a label is given, 0-1. Where it is not named, training chooses the one with the best micro F1 on the
+            validation data, and saves it with the model; without such data it is 0.5.
         separator: Between label names in one string.
 
     Example:

@@ -13,7 +13,7 @@ computed for a choice that is not there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +27,7 @@ from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import DataError
 from bertsmith.core.registry import nearest
 from bertsmith.core.types import Batch, Example, Features
+from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, padded_inputs
 from bertsmith.tasks.base import CHUNK, Belonging, Prediction, Task, tasks
@@ -34,6 +35,8 @@ from bertsmith.tasks.outcome import Outcome
 from bertsmith.text.tokenizer import Frame, Tokenizer
 
 Ids = Int32[np.ndarray, " _"]
+
+REPEATED = "a choice was there twice; one of the two was left out"
 
 
 @tasks.register("multiple_choice")
@@ -55,7 +58,8 @@ class MultipleChoice(Task):
         Files of C3 are read as they are. For SWAG, RACE and other files of JSON lines, `columns` says what is what.
 
     Reference:
-        Devlin et al. 2019, section 4.4 (SWAG); Lai et al. 2017 (RACE); Sun et al. 2020 (C3). The head is that of `*ForMultipleChoice` in `transformers`.
+        Devlin et al. 2019, section 4.4 (SWAG); Lai et al. 2017 (RACE); Sun et al. 2020 (C3). The
+        head is that of `*ForMultipleChoice` of `transformers`.
 
     Example:
         >>> example = Example({"question": "谁说的?", "choices": ["妈妈", "老师"], "label": "老师"})
@@ -74,6 +78,12 @@ class MultipleChoice(Task):
         if self.labels:
             raise ValueError("labels are given; every question has choices of its own, and none are shared: leave labels out")
 
+    def settled(self, data: Dataset, *, training: bool = False) -> Dataset:  # noqa: ARG002
+        """The data with every choice of a question once; where one was there twice and was right, either place was."""
+        rows = [_without_repetition(example) for example in data]
+        mended = [Problem(row.file, row.line, REPEATED) for example, row in zip(data, rows, strict=True) if row is not example]
+        return replace(data, examples=rows, mended_rows=(*data.mended_rows, *mended))
+
     def label_names(self, examples: Sequence[Example]) -> set[str]:  # noqa: ARG002
         """None: a choice is of one question alone."""
         return set()
@@ -86,8 +96,8 @@ class MultipleChoice(Task):
         """A row a question: token and segment ids of its choices end to end, the length of each, the right one's number.
 
         Raises:
-            DataError: Lists every example without a question, with fewer than two choices, with choices that are alike or are not texts, and with a
-                label that is none of them.
+            DataError: Lists every example without a question, with fewer than two choices, with choices that are not texts, and with a label
+                that is none of them.
         """
         problems: list[str] = []
         for chunk in chunks(examples, CHUNK, characters):
@@ -200,7 +210,7 @@ class _Question:
 
     @property
     def endings(self) -> tuple[str, ...]:
-        """The choices as they are written behind what stands before them; for some vocabularies a word within a text is another than at its beginning."""
+        """The choices as they are written behind the question: for some vocabularies a word within a text is another than at its beginning."""
         return tuple(f" {choice}" for choice in self.choices) if self.context else self.choices
 
     def pairs(self, ids: Mapping[str, Ids]) -> Iterator[tuple[Ids, Ids]]:
@@ -208,6 +218,21 @@ class _Question:
         question = ids[self.question]
         for ending in self.endings:
             yield (ids[self.context], np.concatenate([question, ids[ending]])) if self.context else (question, ids[ending])
+
+
+def _without_repetition(example: Example) -> Example:
+    """An example with every choice once; as it is, where there is nothing to leave out or something else is wrong with it."""
+    choices = example.get("choices")
+    if not isinstance(choices, list | tuple) or not all(isinstance(choice, str) for choice in choices):
+        return example
+    kept = list(dict.fromkeys(choice.strip() for choice in choices))
+    if len(kept) == len(choices):
+        return example
+    try:
+        label = kept.index(choices[choice_number(example.get("label"), choices)].strip())
+    except ValueError:
+        return example
+    return replace(example, values={**example.values, "choices": kept, "label": label})
 
 
 def _question(example: Example, labelled: bool) -> _Question:
@@ -236,12 +261,8 @@ def _wrong_choices(choices: Any) -> Iterator[str]:
     elif len(choices) < 2:
         yield f"choices has only {choices[0]!r}; at least two are needed" if choices else "choices is empty"
     else:
-        texts = [str(choice).strip() for choice in choices]
         for number, choice in enumerate(choices):
             yield from _wrong_text(f"choice {number}", choice)
-            earlier = texts.index(texts[number])
-            if earlier < number and texts[number]:
-                yield f"choices {earlier} and {number} are both {texts[number][:40]!r}"
 
 
 def _sequence(first: Ids, second: Ids, frame: Frame, longest: int) -> tuple[Ids, Ids, int]:

@@ -76,7 +76,7 @@ class Regression(SentenceTask):
         return {"score"}
 
     def begin(self, model: Model, examples: Sequence[Example]) -> None:
-        """The last layer begins around the mean of the labels and as far from it as they are: it would take long to learn that labels are from 0 to 100."""
+        """The last layer begins around the mean of the labels, as far from it as they are: that they are from 0 to 100 would take long to learn."""
         numbers = torch.tensor([number for example in examples if (number := self.gold(example)) is not None], dtype=torch.float64)
         output = model.heads["classification"].get_submodule("output")
         with torch.no_grad():
