@@ -24,7 +24,7 @@ def test_it_is_evaluated_like_any_other(cli: Cli, models: Path, tmp_path: Path):
     (tmp_path / "few.tsv").write_text("label\ttext\ngood\t真好\nbad\t真差\n", encoding="utf-8")
     found = cli("evaluate", models / "pretrained", tmp_path / "few.tsv", "--task", TABLE).json
     assert (found["task"], found["n"], found["main_metric"]) == ("prompted", 2, "accuracy")
-    assert found["constant_answer"]["accuracy"] == 0.5
+    assert found["baseline"]["accuracy"] == 0.5
 
 
 def test_the_filled_template_is_shown_with_the_words_of_its_gap(cli: Cli, models: Path):
