@@ -24,7 +24,16 @@ def test_it_is_evaluated_like_any_other(cli: Cli, models: Path, tmp_path: Path):
     (tmp_path / "few.tsv").write_text("label\ttext\ngood\t真好\nbad\t真差\n", encoding="utf-8")
     found = cli("evaluate", models / "pretrained", tmp_path / "few.tsv", "--task", TABLE).json
     assert (found["task"], found["n"], found["main_metric"]) == ("prompted", 2, "accuracy")
-    assert found["constant_answer"]["accuracy"] == 0.5
+    assert found["baseline"]["accuracy"] == 0.5
+
+
+def test_the_filled_template_is_shown_with_the_words_of_its_gap(cli: Cli, models: Path):
+    shown = cli("inspect", models / "pretrained", "真好", "--task", TABLE).out
+    assert "真好服务[MASK] good" in shown or "真好服务[MASK] bad" in shown
+    assert all(word in shown for word in ("好", "很好", "差"))
+    found = cli("inspect", models / "pretrained", "真好", "--task", TABLE, "--json").json
+    assert found["marked"]["text"] == "真好服务[MASK]。"
+    assert found["prediction"]["label"] == found["marked"]["marks"][0]["name"]
 
 
 def test_long_texts_are_counted(cli: Cli, models: Path):

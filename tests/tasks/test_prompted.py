@@ -185,6 +185,15 @@ class TestScores:
             [nothing] = said(plain, model, examples({"text": "", "label": "no"})).scores
             np.testing.assert_allclose(said(calibrated, model, rows).scores, said(plain, model, rows).scores - nothing, atol=1e-5)
 
+    def test_what_is_marked_is_the_gap(self):
+        outcome = said(TASK, saying({"a": 0.4, "b": 0.1, "c": 0.3, "d": 0.2}), examples({"text": "d [MASK]", "label": "no"}))
+        found = TASK.marked(outcome)
+        assert found.text == "d [MASK]好[MASK]"
+        assert [(mark.start, mark.end, mark.name) for mark in found.marks] == [(9, 15, "no")]
+        assert found.marks[0].score == pytest.approx(0.6, abs=1e-5)
+        assert dict(zip(found.names, found.scores[0].tolist(), strict=True)) == pytest.approx({"a": 0.5, "b": 0.125, "c": 0.375}, abs=1e-5)
+        assert found.spans.tolist() == [[9, 15]]
+
     def test_the_loss_is_minus_the_log_of_the_right_labels_share_summed(self):
         model = saying({"a": 0.4, "b": 0.1, "c": 0.3, "d": 0.2})
         batch, _ = batch_of(TASK, labelled("yes", "no", "no"))

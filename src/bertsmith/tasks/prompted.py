@@ -16,9 +16,10 @@ from bertsmith.core.types import IGNORED, Batch, Example, Features
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, pad, padded_inputs
 from bertsmith.tasks.base import stacked_labels, tasks
+from bertsmith.tasks.marked import Mark, Marked
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.single import SingleSentence
-from bertsmith.text.prompts import Template, check_room, prompts, spelled, wrong_words
+from bertsmith.text.prompts import MASK, Template, check_room, prompts, spelled, wrong_words
 from bertsmith.text.tokenizer import Tokenizer
 
 EXAMPLE = 'verbalizer = { positive = ["good", "great"], negative = "bad" }'
@@ -146,6 +147,15 @@ class Prompted(SingleSentence):
         """The same, of what the model has said already."""
         said = outcome.scores.reshape(len(outcome.outputs), self.num_scores)
         return self._by_label(torch.from_numpy(said)).numpy()
+
+    def marked(self, outcome: Outcome) -> Marked:
+        """The filled template, the label in its gap, and every word's share of what the words get there together."""
+        [example], [said] = outcome.examples, self.decode(outcome)
+        template = Template.parse(self.template)
+        text, spans = template.filled({column: str(example[column]) for column in template.fields}, MASK)
+        words = tuple(word for ours in self.words.values() for word in ours)
+        shares = torch.from_numpy(outcome.scores).softmax(1).numpy()
+        return Marked(text, (Mark(*spans[MASK], said["label"], said["score"]),), words, np.array([spans[MASK]]), shares)
 
     def word_scores(self, model: Model, batch: Batch) -> Float[Tensor, "rows words"]:
         """How much each label word is expected, label by label: the log probability of all its tokens, or their mean; calibrated or not."""

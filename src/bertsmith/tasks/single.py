@@ -112,7 +112,7 @@ class SingleSentence(SentenceTask):
         """Precision, recall, F1 and number of examples of every label."""
         from bertsmith.metrics.classification import label_scores
 
-        scores = label_scores(_gold(outcome), outcome.scores.argmax(1), len(self.labels))
+        scores = label_scores(_gold(outcome), self.label_scores(outcome).argmax(1), len(self.labels))
         return {label: asdict(score) for label, score in zip(self.labels, scores, strict=True)}
 
 
