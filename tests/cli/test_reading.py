@@ -56,7 +56,7 @@ def test_a_toy_set_is_learned_by_heart(trained: Path):
     [stage] = json.loads((trained / "run/result.json").read_text(encoding="utf-8"))["stages"]
     assert stage["metrics"]["test"]["exact"] == 1.0
     assert stage["metrics"]["test"]["f1"] == 1.0
-    assert stage["data"]["train"]["mended"] == {"the answer is not at its start, but elsewhere in the context": 1}
+    assert stage["data"]["train"]["mended"] == {"an answer is not at its start, but elsewhere in the context": 1}
     assert stage["data"]["train"]["dropped"] == {"no answer is in the context": 1}
     notes = (trained / "notes.txt").read_text(encoding="utf-8")
     assert "train: 1 rows were left out: no answer is in the context" in notes

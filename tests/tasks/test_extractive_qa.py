@@ -130,8 +130,8 @@ class TestAnswersInTheData:
         assert [row["answers"] for row in settled] == [data[place]["answers"] for place in (0, 1, 3, 5)]
         assert settled.dropped == {"no answer is in the context": 1, "no answers (a question that has none has the empty list)": 1}
         assert settled.mended == {
-            "the answer is not at its start, but elsewhere in the context": 1,
-            "the answer stands in the context with other spaces or widths": 1,
+            "an answer is not at its start, but elsewhere in the context": 1,
+            "an answer stands in the context with other spaces or widths": 1,
         }
         assert {row.line for row in (*settled.dropped_rows, *settled.mended_rows)} == {2}
         measured = Reading().settled(data)

@@ -19,9 +19,10 @@ from bertsmith.core.types import IGNORED, Batch, Example, Features
 from bertsmith.data.answers import answers_of
 from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.layers.heads import span_scores
+from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, padded_inputs
-from bertsmith.tasks.base import CHUNK, Belonging, Prediction, Task, tasks
+from bertsmith.tasks.base import CHUNK, ROUNDS, Belonging, Prediction, Task, tasks
 from bertsmith.tasks.marked import Mark, Marked
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.questions import left_out_or_mended, nearest_sentence, right_answers, target_of, target_within, wrong_answers, wrong_question
@@ -283,6 +284,10 @@ class ExtractiveQuestionAnswering(Task):
         said = [self._answer(verdict).text for verdict in self._verdicts(outcome)]
         right = [right_answers(example) for example in outcome.examples]
         return np.array([score.f1 for score in answer_scores(said, right, self._script(outcome.examples))])
+
+    def interval(self, outcome: Outcome) -> Interval:
+        """How far F1, the mean over all questions, can be trusted."""
+        return bootstrap_interval(np.mean, self.correct(outcome), rounds=ROUNDS)
 
     def baseline(self, outcome: Outcome) -> dict[str, float]:
         """The metrics of the sentence that shares most words with the question; of no answer, where most questions have none."""

@@ -25,9 +25,12 @@ WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
 NO_ANSWERS = "no answers (a question that has none has the empty list)"
 NOT_THERE = "no answer is in the context"
 MENDINGS = {
-    "moved": "the answer is not at its start, but elsewhere in the context",
-    "alike": "the answer stands in the context with other spaces or widths",
+    None: "an answer is not in the context; the others are used",
+    "trimmed": "an answer stands in the context without the punctuation at its ends",
+    "alike": "an answer stands in the context with other spaces or widths",
+    "moved": "an answer is not at its start, but elsewhere in the context",
 }
+"""What is said of a question for the worst of its answers, the worst first."""
 
 
 def wrong_question(example: Example, *, labelled: bool) -> str:
@@ -61,17 +64,17 @@ def left_out_or_mended(example: Example, *, training: bool) -> tuple[str, str]:
     Example:
         >>> late = Example({"question": "何时？", "context": "他在1985年来。", "answers": [{"text": "1985年", "start": 3}]})
         >>> left_out_or_mended(late, training=True)
-        ('', 'the answer is not at its start, but elsewhere in the context')
+        ('', 'an answer is not at its start, but elsewhere in the context')
     """
     if example.get("answers") is None:
         return NO_ANSWERS, ""
     answers = answers_of(example["answers"])
     if not answers or _wrong_text(example, "context"):
         return "", ""  # what is wrong with a context is said when it is encoded
-    places = (realigned(example["context"], answer["text"], answer["start"]) for answer in answers)
-    found = next((place for place in places if place is not None), None)
-    if found is not None:
-        return "", MENDINGS.get(found.how, "")
+    places = [realigned(example["context"], answer["text"], answer["start"]) for answer in answers]
+    found = {place and place.how for place in places}
+    if found != {None}:
+        return "", next((said for how, said in MENDINGS.items() if how in found), "")
     return (NOT_THERE, "") if training else ("", f"{NOT_THERE}; it is measured against all the same")
 
 
