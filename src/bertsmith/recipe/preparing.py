@@ -264,8 +264,7 @@ def _settled(stage: Stage, task: Task, split: str) -> Dataset:
     settled = task.settled(data, training=split == "train")
     if data and not settled:
         raise DataError(
-            f"the task {task.name!r} can use none of its {len(data)} rows",
-            sorted({row.message for row in settled.dropped_rows[len(data.dropped_rows) :]}),
+            f"the task {task.name!r} can use none of its {len(data)} rows", sorted({row.message for row in settled.dropped_rows[len(data.dropped_rows) :]})
         )
     return settled
 
@@ -288,14 +287,7 @@ def _not_empty(rows: FeatureStore) -> None:
 
 def _account(data: Dataset) -> dict[str, Any]:
     files = [{"name": file.name, "format": file.format, "sha256": file.sha256, "rows": file.num_rows} for file in data.files]
-    return {
-        "files": files,
-        "rows": len(data),
-        "labels": data.label_counts,
-        "skipped": len(data.problems),
-        "dropped": data.dropped,
-        "mended": data.mended,
-    }
+    return {"files": files, "rows": len(data), "labels": data.label_counts, "skipped": len(data.problems), "dropped": data.dropped, "mended": data.mended}
 
 
 def _reading_notes(sets: Mapping[str, Dataset]) -> Iterator[str]:
