@@ -67,10 +67,9 @@ def _at_first_token(peer: Any, batch: Batch) -> Tensor:  # noqa: PLR0911 (a case
         return peer.classifier(peer.sequence_summary(first))
     if hasattr(peer, "albert"):
         return peer.classifier(peer.albert.pooler_activation(peer.albert.pooler(first[:, 0])))
-    if hasattr(peer, "cls"):
-        return peer.cls(peer.bert.pooler(first))
     pooler = getattr(peer.base_model, "pooler", None)
-    return peer.classifier(first if pooler is None else pooler(first))
+    head = peer.cls if hasattr(peer, "cls") else peer.classifier
+    return head(first if pooler is None else pooler(first))
 
 
 def _replaced_losses(both: Pair, generator: torch.Generator) -> tuple[Tensor, Tensor]:
