@@ -119,7 +119,7 @@ def test_scores_are_those_of_the_model(task, tiny):
         batch = task.collate(rows, [np.random.default_rng()] * len(rows), tiny.tokenizer)
         expected = task.scores(tiny.model, batch).numpy()
     assert np.allclose(engine.outputs(rows), expected, atol=1e-5)
-    assert isinstance(engine._first_token_model.backbone, FusedEncoder)
+    assert isinstance(engine._model.backbone, FusedEncoder)
     assert not isinstance(tiny.model.backbone, FusedEncoder), "the checkpoint itself is as it was"
 
 

@@ -72,7 +72,7 @@ def test_modernbert(bias, tokens):
     assert obstacle(ordinary) is None
     assert difference(ordinary, fused, inputs) < 1e-5
     with torch.inference_mode():
-        assert torch.allclose(fused.for_first_token()(inputs).first(), ordinary(inputs).first(), atol=1e-5)
+        assert torch.allclose(fused(inputs, only_first=True).first(), ordinary(inputs).first(), atol=1e-5)
 
 
 def test_gpt2():
@@ -105,12 +105,11 @@ def test_weights_are_laid_out_when_there_has_been_enough_to_do(most):
 def test_first_tokens_alone_are_those_of_all():
     ordinary = encoder()
     fused = FusedEncoder(ordinary)
-    first = fused.for_first_token()
     inputs = batch(9, 2, 5, 5, 1)
     with torch.inference_mode():
-        assert first(inputs).states.shape == (5, 24)
-        assert torch.allclose(first(inputs).first(), ordinary(inputs).first(), atol=1e-5)
-        assert fused(inputs).states.shape == (22, 24), "the encoder that it was made from is unchanged"
+        assert fused(inputs, only_first=True).states.shape == (5, 24)
+        assert torch.allclose(fused(inputs, only_first=True).first(), ordinary(inputs).first(), atol=1e-5)
+        assert fused(inputs).states.shape == (22, 24)
 
 
 def test_bfloat16_is_close_and_comes_out_as_float32():

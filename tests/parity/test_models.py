@@ -53,7 +53,7 @@ def test_outputs_with_padding_on_the_left_are_equal(both: Pair):
         assert_close(ours(both.checkpoint, both.head, batch), expected)
 
 
-def _at_first_token(peer: Any, batch: Batch) -> Tensor:  # noqa: PLR0911 (a case for every layout of a head)
+def _at_first_token(peer: Any, batch: Batch) -> Tensor:
     """The peer's sentence head on every sequence's first token; left to itself it takes column 0, which is padding here."""
     if hasattr(peer, "score"):
         return peer(**inputs(batch, peer)).logits  # looks for the last token itself

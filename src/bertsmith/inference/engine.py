@@ -30,7 +30,7 @@ from bertsmith.inference.fused import FusedEncoder, obstacle
 from bertsmith.inference.fused_decoder import FusedDecoder, fused
 from bertsmith.inference.lanes import in_lanes
 from bertsmith.layers.encoder import Encoder
-from bertsmith.layers.heads import POOLINGS, DenseClassifier, PooledClassifier
+from bertsmith.layers.heads import POOLINGS
 from bertsmith.models.family import Model
 from bertsmith.models.loading import Checkpoint, load
 from bertsmith.objectives.base import padded_inputs
@@ -52,9 +52,6 @@ WRITING_TOKENS = 8192
 
 WRITTEN = 64
 """Texts that are written at once, beams counted: at every step all weights are read once for all of them."""
-
-FIRST_TOKEN_HEADS = (PooledClassifier, DenseClassifier)
-"""Heads that look at the first token's state and at no other."""
 
 
 class Engine:
@@ -98,7 +95,7 @@ class Engine:
         self._beams = self.task.beams if isinstance(self.task, TextToText) else 0
         self.batch_tokens = batch_tokens or (WRITING_TOKENS if self._beams else BATCH_TOKENS)
         self.chunk = WRITING_CHUNK if self._beams else CHUNK
-        self._model = self._first_token_model = checkpoint.model.eval().to(self.device)
+        self._model = checkpoint.model.eval().to(self.device)
         self._obstacle = self._prepare_to_write() if self._beams else self._prepare_to_read()
 
     @classmethod
@@ -166,12 +163,10 @@ class Engine:
         """
         task = self._known_task()
         nothing_random = np.random.default_rng(0)
-        only_first = bool(task.heads()) and all(isinstance(self._model.heads[name], FIRST_TOKEN_HEADS) for name in task.heads())
-        model = self._first_token_model if only_first else self._model
 
         def compute(chosen: list[Features]) -> Sequence[Tensor]:
             batch = task.collate(chosen, [nothing_random] * len(chosen), self.tokenizer)
-            return task.outputs(model, batch.to(self.device))
+            return task.outputs(self._model, batch.to(self.device))
 
         return self._in_order(rows, compute)
 
@@ -219,16 +214,16 @@ class Engine:
         unit = self.settings.normalise if normalise is None else normalise
         if pooling not in POOLINGS:
             raise RecipeError(f"pooling is {pooling!r}; allowed: {', '.join(map(repr, POOLINGS))}")
-        if not isinstance(self._model.backbone, Encoder):
+        backbone = self._model.backbone
+        if not isinstance(backbone, Encoder):
             raise CheckpointError(
                 f"the states of a {self._model.family.model_type} model are those of a target that it writes, not of the text that it reads; "
                 "take an encoder, such as BERT, or the states of `model.backbone.encoder`"
             )
-        model = self._first_token_model if pooling == "cls" else self._model
 
         def compute(chosen: list[Features]) -> Sequence[Tensor]:
             batch = Batch(*padded_inputs(chosen, self.tokenizer)).to(self.device)
-            pooled = POOLINGS[pooling](model(batch)).float()
+            pooled = POOLINGS[pooling](backbone(batch, only_first=pooling == "cls")).float()
             return list(F.normalize(pooled, dim=1) if unit else pooled)
 
         found = self._in_order(rows, compute)
@@ -243,9 +238,7 @@ class Engine:
         backbone = self._model.backbone
         if (found := obstacle(backbone)) is None:
             assert isinstance(backbone, Encoder), "anything else is an obstacle"
-            encoder = FusedEncoder(backbone, PRECISIONS[self.precision])
-            self._model = _with_encoder(self._model, encoder)
-            self._first_token_model = _with_encoder(self._model, encoder.for_first_token())
+            self._model = _with_encoder(self._model, FusedEncoder(backbone, PRECISIONS[self.precision]))
         return found
 
     def _prepare_to_write(self) -> str | None:

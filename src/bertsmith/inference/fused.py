@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from copy import copy
 from dataclasses import replace
 from itertools import groupby
 
@@ -215,7 +214,6 @@ class FusedEncoder(Encoder):
         super().__init__(encoder.embeddings, [block for block in encoder.blocks if isinstance(block, Block)], encoder.layers, encoder.final_norm)
         self.dtype = dtype
         self.onednn_tokens = most_tokens_for_onednn(dtype) if onednn_tokens is None else onednn_tokens
-        self.only_first = False
         with torch.no_grad():
             self._fused = [
                 FusedBlock(block, dtype, onednn_tokens=self.onednn_tokens, laid_out_after=laid_out_after)
@@ -230,13 +228,7 @@ class FusedEncoder(Encoder):
             return "products by oneDNN" if self.onednn_tokens else "products by torch's own choice"
         return f"products of up to {self.onednn_tokens:.0f} tokens by oneDNN, larger ones by torch's own choice"
 
-    def for_first_token(self) -> FusedEncoder:
-        """The same encoder, the same weights; what it returns holds the first token of every sequence and no other."""
-        other = copy(self)
-        other.only_first = True
-        return other
-
-    def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None) -> Encoded:
+    def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None, *, only_first: bool = False) -> Encoded:
         """The last block's states; see `Encoder.forward`. Call it inside `torch.inference_mode()`."""
         layout = self.embeddings.layout(batch)
         layout = replace(layout, groups=tuple(_without_masks(layout.groups)))
@@ -244,8 +236,8 @@ class FusedEncoder(Encoder):
         waves = self._waves(layout, states.shape[-1])
         wide, narrow = states.new_empty(len(states) * max(block.width for block in self._fused)), torch.empty_like(states).flatten()
         for layer, block in enumerate(self.stack(self._fused), 1):
-            states = block(states, layout, waves.get(block.rotary), wide, narrow, only_first=self.only_first and layer == self.layers)
-        return Encoded(self.final_norm(states.float()), _one_each(layout) if self.only_first else layout)
+            states = block(states, layout, waves.get(block.rotary), wide, narrow, only_first=only_first and layer == self.layers)
+        return Encoded(self.final_norm(states.float()), layout.of_firsts() if only_first else layout)
 
     def _waves(self, layout: Layout, hidden: int) -> dict[Rotary | None, Waves]:
         """What turns queries and keys, once for all blocks that turn alike."""
@@ -297,8 +289,3 @@ def _without_masks(groups: Iterable[Group]) -> Iterator[Group]:
         for length, members in groupby(group.mask.sum(1).tolist()):
             count = len(list(members))
             yield Group(count * length, count, length)
-
-
-def _one_each(layout: Layout) -> Layout:
-    """The layout of what is left when every sequence has kept its first token."""
-    return Layout(layout.batch, 1, None, torch.arange(layout.batch), (Group(layout.batch, layout.batch, 1),))

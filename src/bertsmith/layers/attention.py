@@ -185,6 +185,19 @@ class SelfAttention(Projections):
         query, key, value = self._projected(states, layout.places)
         return self.output(attend(query, key, value, layout, self.dropout if self.training else 0.0, self.sight))
 
+    def first(self, states: Float[Tensor, "tokens hidden"], layout: Layout) -> Float[Tensor, "batch hidden"]:
+        """What `forward` gives for the first token of every sequence, in the order of the batch, and nothing else computed."""
+        if self.rotary is not None or self.sight != EVERYWHERE:
+            return self(states, layout).index_select(0, layout.firsts)
+        order = layout.firsts.argsort()  # as the sequences lie in memory
+        query = self._split(self.query(states.index_select(0, layout.firsts.index_select(0, order)))).unsqueeze(2)
+        key, value = self._split(self.key(states)), self._split(self.value(states))
+        sizes, counts = ([getattr(group, what) for group in layout.groups] for what in ("rows", "count"))
+        parts = zip(layout.groups, query.split(counts), key.split(sizes), value.split(sizes), strict=True)
+        dropout = self.dropout if self.training else 0.0
+        found = [weighted(q, group.split(k), group.split(v), _seen(group, self.sight, states.device), dropout) for group, q, k, v in parts]
+        return self.output(torch.cat(found).flatten(1).index_select(0, order.argsort()))
+
     def step(
         self, states: Float[Tensor, "rows new hidden"], past: Past, mask: Bool[Tensor, "#rows 1 new filled"] | None
     ) -> Float[Tensor, "rows new hidden"]:

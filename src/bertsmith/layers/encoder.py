@@ -62,6 +62,12 @@ class Block(nn.Module):
         states = self._added(states, self.attention_norm, lambda given: self.attention(given, layout), self.attention_dropout)
         return self._added(states, self.feed_forward_norm, self.feed_forward)
 
+    def first(self, states: Float[Tensor, "tokens hidden"], layout: Layout) -> Float[Tensor, "batch hidden"]:
+        """What `forward` gives for the first token of every sequence, in the order of the batch, and nothing else computed."""
+        given = self.attention_norm(states) if self.norm_first else states
+        added = states.index_select(0, layout.firsts) + self.attention_dropout(self.attention.first(given, layout))
+        return self._added(added if self.norm_first else self.attention_norm(added), self.feed_forward_norm, self.feed_forward)
+
     def step(
         self, states: Float[Tensor, "rows new hidden"], past: Past, mask: Bool[Tensor, "#rows 1 new filled"] | None
     ) -> Float[Tensor, "rows new hidden"]:
@@ -120,21 +126,27 @@ class Encoder(nn.Module):
         """Everything that is learned, from the input up: the embeddings, then block by block; the last norm belongs to the top one."""
         return levels_of(self.embeddings, self.blocks, self.final_norm)
 
-    def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None) -> Encoded:
+    def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None, *, only_first: bool = False) -> Encoded:
         """The last block's states.
 
         Args:
             batch: The three inputs, padded.
             token_embeddings: Used in the place of the embeddings of `batch.input_ids` (what `transformers` calls `inputs_embeds`).
+            only_first: Return the states of first tokens alone. The last block then computes for them alone, which saves most of its work; their
+                values and the gradients of all weights are the same.
 
         Raises:
             ValueError: The batch is longer than the model has positions, or a sequence of it is empty.
         """
         layout = self.embeddings.layout(batch)
         states = self.embeddings(batch, layout, token_embeddings)
-        for block in self.stack(list(self.blocks)):
+        *lower, top = self.stack(list(self.blocks))
+        for block in lower:
             states = block(states, layout)
-        return Encoded(self.final_norm(states), layout)
+        if not only_first:
+            return Encoded(self.final_norm(top(states, layout)), layout)
+        assert isinstance(top, Block), "an encoder is made of blocks"
+        return Encoded(self.final_norm(top.first(states, layout)), layout.of_firsts())
 
     def step(self, input_ids: Int[Tensor, "rows new"], cache: Cache) -> Float[Tensor, "rows new hidden"]:
         """States of the next tokens of every row, of what came before them only what is in the cache; for blocks that look backwards only.

@@ -98,6 +98,10 @@ class LastTokenDenseClassifier(_Dense):
         return self._scores(encoded.last())
 
 
+FIRST_TOKEN_HEADS = (PooledClassifier, DenseClassifier)
+"""Heads that look at the first token's state and at no other."""
+
+
 class TokenClassifier(nn.Module):
     """Dropout and a linear layer on every token: tagging.
 

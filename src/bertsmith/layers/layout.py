@@ -121,6 +121,10 @@ class Layout:
         ends = lengths[order].cumsum(0)
         return Layout(batch, length, places, (ends - lengths[order])[rank], tuple(_groups(sorted(sizes))))
 
+    def of_firsts(self) -> Layout:
+        """The layout of the first tokens alone."""
+        return Layout(self.batch, 1, None, torch.arange(self.batch, device=self.firsts.device), (Group(self.batch, self.batch, 1),))
+
     def pack(self, padded: Shaped[Tensor, "batch length *rest"]) -> Shaped[Tensor, "tokens *rest"]:
         """The real tokens of a padded tensor, in the order of computation."""
         flat = padded.flatten(0, 1)

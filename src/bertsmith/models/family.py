@@ -27,6 +27,8 @@ from bertsmith.layers.activations import ACTIVATIONS
 from bertsmith.layers.crf import Chain
 from bertsmith.layers.decoder import Backbone
 from bertsmith.layers.embeddings import SinusoidalPositions
+from bertsmith.layers.encoder import Encoder
+from bertsmith.layers.heads import FIRST_TOKEN_HEADS
 from bertsmith.layers.layout import Encoded
 
 families: Registry[type[Family]] = Registry("model family", "bertsmith.models")
@@ -112,6 +114,17 @@ class Model(nn.Module):
     def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None) -> Encoded:
         """States of all tokens, give them to a head: of those of the batch; or, where there is a decoder, of those of its target."""
         return self.backbone(batch, token_embeddings)
+
+    def states_for(self, head: str, batch: Batch) -> Encoded:
+        """States of the tokens that a head looks at; those of others may be left out.
+
+        Args:
+            head: The head's name.
+            batch: What is read.
+        """
+        if isinstance(self.backbone, Encoder) and isinstance(self.heads[head], FIRST_TOKEN_HEADS):
+            return self.backbone(batch, only_first=True)
+        return self(batch)
 
     @property
     def num_parameters(self) -> int:

@@ -320,7 +320,7 @@ class SentenceTask(Task):
 
     def scores(self, model: Model, batch: Batch) -> Float[Tensor, "batch labels"]:
         """The same, of all rows together."""
-        return model.heads["classification"](model(batch)).float()
+        return model.heads["classification"](model.states_for("classification", batch)).float()
 
     def _encoded(self, examples: Sequence[Example], tokenizer: Tokenizer, labelled: bool, problems: list[str]) -> Iterator[Features]:
         if not examples:

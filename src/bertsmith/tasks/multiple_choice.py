@@ -121,7 +121,7 @@ class MultipleChoice(Task):
 
     def outputs(self, model: Model, batch: Batch) -> Sequence[Tensor]:
         """The scores of every question's choices, before any normalisation."""
-        scores: Tensor = model.heads["choice"](model(batch))
+        scores: Tensor = model.heads["choice"](model.states_for("choice", batch))
         return scores.squeeze(1).float().split(batch.labels["choices"].tolist())
 
     def loss(self, model: Model, batch: Batch) -> dict[str, Tensor]:
