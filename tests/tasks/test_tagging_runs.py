@@ -143,7 +143,7 @@ def test_evaluate(trained: RunResult, world: Path, cli: Cli):  # noqa: F811
     assert ran.status == 0
     assert ran.json["metrics"]["f1"] == pytest.approx(trained.stages[0].metrics["test"]["f1"], abs=1e-9)
     assert ran.json["main_metric"] == "f1"
-    assert ran.json["constant_answer"]["f1"] == 0
+    assert ran.json["baseline"]["f1"] == 0
     assert ran.json["interval"]["low"] <= ran.json["metrics"]["f1"] <= ran.json["interval"]["high"]
 
 
