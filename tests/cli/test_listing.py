@@ -64,20 +64,20 @@ def test_a_mask_that_nothing_can_fill_is_answered_with_the_way_out(cli: Cli, mod
 
 
 def test_a_task_that_needs_the_head_is_refused_with_the_way_out(models: Path):
-    class Prompted(SingleSentence):
+    class Filled(SingleSentence):
         def heads(self) -> dict[str, HeadRequest]:
             return {"mlm": HeadRequest(pretrained=True)}
 
     from bertsmith.tasks import tasks
 
-    tasks.register("prompted")(Prompted)
+    tasks.register("filled")(Filled)
     try:
-        checkpoint = replace(load(str(models / "bare")), task={"name": "prompted", "labels": ["a", "b"]})
+        checkpoint = replace(load(str(models / "bare")), task={"name": "filled", "labels": ["a", "b"]})
         with pytest.raises(CheckpointError, match=WAY_OUT):
             task_of(checkpoint, "some/model")
         task_of(replace(load(str(models / "pretrained")), task=checkpoint.task), "some/model")
     finally:
-        tasks._things.pop("prompted")
+        tasks._things.pop("filled")
 
 
 def test_a_head_that_no_objective_trains():

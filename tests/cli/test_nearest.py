@@ -77,7 +77,7 @@ def test_vectors_that_were_saved_need_not_be_made_again(cli: Cli, models: Path, 
 def test_chunks_and_blocks_change_nothing(cli: Cli, models: Path, queries: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch):
     expected = embed(cli, models, corpus, "--nearest", corpus).lines
     monkeypatch.setattr(neighbours, "BLOCK", 2)
-    monkeypatch.setattr("bertsmith.cli.predicting.CHUNK", 3)
+    monkeypatch.setattr("bertsmith.inference.engine.CHUNK", 3)
     monkeypatch.setattr("bertsmith.cli.searching.CHUNK", 2)
     found = embed(cli, models, corpus, "--nearest", corpus).lines
     assert [line["text"] for line in found] == CORPUS

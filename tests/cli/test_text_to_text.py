@@ -80,7 +80,7 @@ def test_from_a_recipe_to_texts(cli: Cli, world: Path):
     measured = cli("evaluate", model, world / "test.jsonl").json
     assert measured["metrics"]["rougeL"] == pytest.approx(result["metrics"]["test"]["rougeL"], abs=1e-3)
     assert (measured["main_metric"], measured["n"]) == ("rougeL", 9)
-    assert 0 < measured["constant_answer"]["rougeL"] < 1
+    assert 0 < measured["baseline"]["rougeL"] < 1
     seen = cli("inspect", model, "a b c")
     assert (seen.status, seen.err) == (0, "")
     assert f"prediction: output {first['output']}" in seen.out

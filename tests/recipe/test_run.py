@@ -79,7 +79,7 @@ def test_predictions_of_other_tasks_have_the_label_as_it_stands_in_the_data(worl
     task = {"name": "regression", "max_length": 32}
     run_stages(world, changed(MATCH, **{"from": "base", "task": task}))
     [first, *_] = (world / "out/stages/match/predictions.jsonl").read_text(encoding="utf-8").splitlines()
-    assert json.loads(first).keys() == {"line", "text", "score", "gold"}
+    assert json.loads(first).keys() == {"line", "text", "score", "gold", "correct"}
     assert json.loads(first)["gold"] in {0.0, 1.0}
 
 

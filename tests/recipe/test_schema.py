@@ -113,7 +113,7 @@ def test_five_mistakes_are_five_problems_each_with_its_place():
         ({"train": {"batch_size": 1, "batch_tokens": 3}}, ".train", "batch_size and batch_tokens are both given"),
         ({"train": {"keep": "bset"}}, ".train", "keep is 'bset'"),
         ({"train": 3}, ".train", "got 3 (a whole number); it must be a table"),
-        ({"task": {"labels": ["a", "b"]}}, ".task", "`name` is missing; known task names: multi_label, pair"),
+        ({"task": {"labels": ["a", "b"]}}, ".task", "`name` is missing; known task names: embedding, extractive_qa"),
         ({"task": {"name": "pair", "labels": ["a", 1]}}, ".task.labels", 'got ["a", 1] (a list); it must be a list of strings'),
         ({"task": {"name": 3}}, ".task", "name: got 3; it must be a string"),
         ({"task": {"name": "multi_label", "threshold": 3}}, ".task", "threshold is 3"),

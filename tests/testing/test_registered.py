@@ -15,6 +15,7 @@ from bertsmith.models import families
 from bertsmith.models.family import Family
 from bertsmith.objectives import objectives
 from bertsmith.tasks import Task, tasks
+from bertsmith.tasks.similarity import Similarity
 from bertsmith.tasks.text_to_text import TextToText
 from bertsmith.testing import Peer, check_family, check_objective, check_task, check_tuning
 from bertsmith.testing.tiny import TEXTS, ragged, randomise, tiny_family, tiny_tokenizer
@@ -71,8 +72,8 @@ EXAMPLES: dict[str, list[Example]] = {
 }
 """Labelled data for tasks that need other columns than text, text_pair and label."""
 
-QUICK: dict[str, Task] = {"text_to_text": TextToText(max_new_tokens=10, beams=2)}
-"""Tasks whose defaults take long."""
+QUICK: dict[str, Task] = {"text_to_text": TextToText(max_new_tokens=10, beams=2), "similarity": Similarity(temperature=0.5)}
+"""Tasks whose defaults take long, or are too steep for the large steps that tiny models are trained with."""
 
 
 @pytest.fixture(params=list(families))

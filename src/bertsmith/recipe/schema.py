@@ -216,10 +216,10 @@ def _stage(value: Any, place: Place, folders: Folders) -> Stage | None:
     if name is not None and not NAME.fullmatch(name):
         place.at("name").wrong(f"got {shown(name)}; it becomes a folder's name: letters, digits, _ and -")
     start = _start(table, place.at("from"), folders)
+    trained = _parts(table, place, folders) if "part" in table else _alone(table, place, folders)
     tuning = component(tunings, table.get("tuning", "full"), place.at("tuning"))
     train = _train(table, place.at("train"))
     seed = _value(int, table, "seed", None, place) if "seed" in table else None
-    trained = _parts(table, place, folders) if "part" in table else _alone(table, place, folders)
     if name is None or start is None or tuning is None or train is None or trained is None:
         return None
     made = [Stage(name=part, start=start, objective=one, data=data, tuning=tuning, train=train, seed=seed) for part, one, data in trained]

@@ -51,7 +51,7 @@ def embed(
     format_name: Format = None,
     precision: Precision = "auto",
 ) -> None:
-    """Turn texts into vectors, or find the texts that are nearest to them.
+    """Turn texts into vectors, or find the nearest texts.
 
     The last layer's states become one vector a text: a row of an .npy file, or a line of JSON. With --nearest, every text gives a line of JSON with
     its neighbours, the nearest first, by the cosine of the vectors. Lines that cannot be read do not stop the others and are listed at the end; the
