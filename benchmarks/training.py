@@ -8,7 +8,7 @@ Trainer as it comes (float32, random order, padded batch by batch), and the Trai
 processor multiplies in it). Every run is a process of its own, and all runs of a repetition, the measurement of the matrix-product rate among them,
 stand in random order. This process imports nothing heavy, because a child's peak memory begins with its parent's.
 
-Tokens are those of the sequences: padding does not count. The arithmetic is what these tokens need, and is the same for all sides
+Tokens are those of the sequences: padding does not count. The arithmetic is counted as what these tokens need, alike for all sides
 (`training_sides.training_flops`).
 """
 
@@ -136,6 +136,7 @@ def report(results: dict[str, Any]) -> str:
 def _section(job: Job, result: dict[str, Any]) -> str:
     data, runs, conditions = result["data"], result["runs"], result["conditions"]
     floors = {precision: statistics.median(run[precision] for run in runs["floor"]) for precision in runs["floor"][0]}
+    first_only = " Of the last block bertsmith computes only what the loss depends on, which is less." if "labels" in data["shape"] else ""
     projection = ", of the vocabulary projection for the masked ones only" if "vocabulary" in data["shape"] else ""
     return f"""## {job.title}
 {SMOKE if result["quick"] else ""}
@@ -147,8 +148,8 @@ the largest value in brackets; ratios (×) are taken within each repetition.
 {_speeds(result, floors)}
 
 Floor: matrix products at {", ".join(f"{rate:.0f} GFLOP/s in {precision}" for precision, rate in floors.items())}, measured between the runs. The
-arithmetic is {data["flops"] / 1e12:.2f} TFLOP for every side, {data["flops"] / data["tokens"] / 1e6:.1f} MFLOP a token: the matrix products
-of real tokens{projection}; backward counts as two forwards.
+arithmetic is counted as {data["flops"] / 1e12:.2f} TFLOP for every side, {data["flops"] / data["tokens"] / 1e6:.1f} MFLOP a token: the matrix products
+of real tokens{projection}; backward counts as two forwards.{first_only}
 
 Loss in the course of training, in nats, mean and standard deviation over the repetitions; each side draws its own order, masks and dropout.
 The Trainer that groups by length takes long batches first, so that its curve is one of length too; the loss on {data["held_out"]} sequences

@@ -155,7 +155,9 @@ def test_a_key_that_is_misspelt_is_told_from_one_that_is_not_known():
 
 
 def test_a_head_that_a_family_does_not_have_is_refused_by_name():
-    with pytest.raises(CheckpointError, match=r"roberta models have no head 'nsp'; they have: mlm, classification, choice, tagging, crf, span, pooler"):
+    with pytest.raises(
+        CheckpointError, match=r"roberta models have no head 'nsp'; they have: mlm, classification, choice, tagging, crf, span, pooler"
+    ):
         Roberta().build_model({"nsp": 0})
 
 
