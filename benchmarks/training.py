@@ -148,8 +148,8 @@ the largest value in brackets; ratios (×) are taken within each repetition.
 {_speeds(result, floors)}
 
 Floor: matrix products at {", ".join(f"{rate:.0f} GFLOP/s in {precision}" for precision, rate in floors.items())}, measured between the runs. The
-arithmetic is counted as {data["flops"] / 1e12:.2f} TFLOP for every side, {data["flops"] / data["tokens"] / 1e6:.1f} MFLOP a token: the matrix products
-of real tokens{projection}; backward counts as two forwards.{first_only}
+arithmetic is counted as {data["flops"] / 1e12:.2f} TFLOP for every side, {data["flops"] / data["tokens"] / 1e6:.1f} MFLOP a token: the matrix
+products of real tokens{projection}; backward counts as two forwards.{first_only}
 
 Loss in the course of training, in nats, mean and standard deviation over the repetitions; each side draws its own order, masks and dropout.
 The Trainer that groups by length takes long batches first, so that its curve is one of length too; the loss on {data["held_out"]} sequences
