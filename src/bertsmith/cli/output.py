@@ -45,8 +45,9 @@ def json_line(value: Any) -> str:
 
 
 def emit(value: Any) -> None:
-    """One line of JSON on standard output."""
+    """One line of JSON on standard output, at once: what is said on standard error afterwards comes after it."""
     sys.stdout.write(json_line(value) + "\n")
+    sys.stdout.flush()
 
 
 def say(message: str) -> None:
