@@ -23,6 +23,7 @@ from bertsmith.core.fields import described as in_words
 from bertsmith.core.literals import literal
 from bertsmith.core.registry import Registry
 from bertsmith.recipe.schema import STAGE_KEYS, NewModel, Stage, StageData
+from bertsmith.train.mixing import Mixing
 from bertsmith.train.options import TrainOptions
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -30,7 +31,7 @@ REFERENCE = Path(__file__).parent / "reference"
 IN_RECIPES = ("objective", "task", "tuning")
 """The kinds that a stage of a recipe chooses under a key of the same name."""
 
-FIELD_OF_KEY = {"from": "start", "task": "objective"}
+FIELD_OF_KEY = {"from": "start", "task": "objective", "mixture": "mixing", "part": "parts"}
 """Keys of a stage that its dataclass calls otherwise."""
 
 WIDTH = 88
@@ -139,6 +140,7 @@ def recipe_pages() -> dict[str, str]:
         *["## `data`", "", *keys_of(StageData), ""],
         *["## `train`", "", inspect.cleandoc(TrainOptions.__doc__ or "").partition("Args:")[0].partition("\n\n")[2].strip(), ""],
         *[*keys_of(TrainOptions), ""],
+        *["## `mixture`", "", *keys_of(Mixing), ""],
         *["## A new model", "", f"{summary(NewModel)}", "", *keys_of(NewModel), ""],
     ]
     return {"index": "\n".join(parts)}
