@@ -10,7 +10,6 @@ order every time, with the load of the machine noted at each.
 """
 
 import argparse
-import os
 import shlex
 import statistics
 import sys
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.racing import Side, add_places, earlier, machine, publish, rounds, settle_places, spread, table, versions
+from benchmarks.racing import Side, add_places, earlier, machine, publish, settle_places, spread, table, tell, timed, versions
 
 RACE = "generation"
 MODULE = "benchmarks.generation_sides"
@@ -65,17 +64,17 @@ def race(size: str, arguments: argparse.Namespace, folder: Path) -> dict[str, An
     command = shlex.join(["python", "-m", "benchmarks.generation", *sys.argv[1:]])
     conditions = {**machine(), "versions": versions(["torch", "transformers", "numpy"]), "command": command}
     amount = QUICK if arguments.quick else WHOLE
-    _tell(f"{size}: making the model")
+    tell(f"{size}: making the model")
     maker = Side(MODULE, {"do": "make", "place": str(folder), "size": size, "batches": amount.batches, "rows": ROWS}, folder / "make.log")
     maker.close()
     sides: dict[str, Side] = {}
     try:
         for name in NAMES:
-            _tell(f"preparing {name}")
+            tell(f"preparing {name}")
             request = {"do": "prepare", "side": name, "place": str(folder), "tokens": amount.tokens, "rows": ROWS}
             sides[name] = Side(MODULE, request, folder / f"{name}.log")
         agreement = compared({name: side.ask(do="check")["texts"] for name, side in sides.items()})
-        seconds, loads = _timed(sides, arguments.rounds)
+        seconds, loads = timed(sides, arguments.rounds)
     finally:
         for side in sides.values():
             side.close()
@@ -101,17 +100,6 @@ def compared(texts: dict[str, list[list[int]]]) -> dict[str, float]:
     if wrong:
         raise SystemExit(f"these sides do not write what transformers writes (share of equal tokens): {wrong}")
     return equal
-
-
-def _timed(sides: dict[str, Side], repetitions: int) -> tuple[dict[str, list[float]], list[float]]:
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    loads: list[float] = []
-    for number, order in enumerate(rounds(list(sides), repetitions), 1):
-        loads.append(round(os.getloadavg()[0], 1))
-        for name in order:
-            seconds[name].append(sides[name].ask(do="time")["seconds"])
-        _tell(f"round {number}, load {loads[-1]}: " + ", ".join(f"{name} {seconds[name][-1]:.2f} s" for name in sides))
-    return seconds, loads
 
 
 def report(results: dict[str, Any]) -> str:
@@ -150,10 +138,6 @@ def _table(result: dict[str, Any]) -> str:
         for name in sorted(seconds, key=lambda name: statistics.median(seconds[name]))
     ]
     return table(["side", "tokens/s", "× transformers"], rows)
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 def _arguments() -> argparse.Namespace:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.racing import Side, add_places, earlier, machine, minilm_folder, publish, rounds, settle_places, spread, table, versions
+from benchmarks.racing import Side, add_places, earlier, machine, minilm_folder, publish, rounds, settle_places, spread, table, tell, versions
 
 RACE = "inference"
 OURS, FIRST = "bertsmith", "bertsmith, first token only"
@@ -66,7 +66,7 @@ def main() -> None:
     texts = {name: build(arguments.data) for name, build in (("short", short_texts), ("long", long_texts))}
     for size in [arguments.only] if arguments.only else list(SIZES):
         with tempfile.TemporaryDirectory() as folder:
-            results[size] = renewed(results.get(size), race(size, arguments, Path(folder), texts))
+            results[size] = race(size, arguments, Path(folder), texts)
     publish(arguments.out, RACE, results, report(results))
 
 
@@ -74,7 +74,7 @@ def race(size: str, arguments: argparse.Namespace, folder: Path, texts: dict[str
     """Prepare all sides of one model, compare what they compute, and time them."""
     conditions = {**machine(), "versions": versions(PACKAGES), "command": shlex.join(["python", "-m", "benchmarks.inference", *sys.argv[1:]])}
     counts = SIZES[size].quick_counts if arguments.quick else SIZES[size].counts
-    _tell(f"{size}: exporting the model")
+    tell(f"{size}: exporting the model")
     maker = Side(
         "benchmarks.inference_models",
         {"do": "make", "place": str(folder), "size": size, "minilm": str(minilm_folder()), "texts": texts, "limits": LIMITS, "counts": counts},
@@ -82,10 +82,10 @@ def race(size: str, arguments: argparse.Namespace, folder: Path, texts: dict[str
     )
     maker.close()
     precisions = ["float32", "bfloat16"] if multiplies_bfloat16() else ["float32"]
-    sides, missing, notes = _prepared(SIZES[size].names, folder, precisions, maker.ready["missing"], arguments.texts)
+    sides, missing, notes = _prepared(SIZES[size].names, folder, precisions, maker.ready["missing"])
     try:
         agreement = compared(sides, folder)
-        timings = _timed(sides, precisions, maker.ready["shapes"], arguments)
+        timings = _timed(sides, precisions, maker.ready["shapes"], arguments.rounds)
     finally:
         for side in sides.values():
             side.close()
@@ -96,7 +96,7 @@ def race(size: str, arguments: argparse.Namespace, folder: Path, texts: dict[str
 
 
 def _prepared(
-    names: tuple[str, ...], folder: Path, precisions: list[str], lacking: dict[str, str], texts: list[str]
+    names: tuple[str, ...], folder: Path, precisions: list[str], lacking: dict[str, str]
 ) -> tuple[dict[str, Side], dict[str, str], dict[str, dict[str, str]]]:
     sides: dict[str, Side] = {}
     missing: dict[str, str] = {}
@@ -106,8 +106,8 @@ def _prepared(
         if name[0] in lacking:
             missing[title] = lacking[name[0]]
             continue
-        _tell(f"preparing {title}")
-        request = {"do": "prepare", "side": name[0], "place": str(folder), "precision": name[1], "texts": texts}
+        tell(f"preparing {title}")
+        request = {"do": "prepare", "side": name[0], "place": str(folder), "precision": name[1]}
         side = Side("benchmarks.inference_sides", request, folder / f"{title}.log")
         if "missing" in side.ready:
             missing[title] = side.ready["missing"]
@@ -137,27 +137,19 @@ def compared(sides: dict[str, Side], folder: Path) -> dict[str, float]:
     return cosines
 
 
-def _timed(sides: dict[str, Side], precisions: list[str], shapes: list[list[int]], arguments: argparse.Namespace) -> dict[str, Any]:
-    seconds: dict[str, dict[str, list[float]]] = {title: {name: [] for name in arguments.texts} for title in sides}
+def _timed(sides: dict[str, Side], precisions: list[str], shapes: list[list[int]], repetitions: int) -> dict[str, Any]:
+    seconds: dict[str, dict[str, list[float]]] = {title: {name: [] for name in SETS} for title in sides}
     floors: dict[str, list[float]] = {precision: [] for precision in precisions}
     any_side = next(iter(sides.values()))
-    for number, order in enumerate(rounds([*sides, *precisions], arguments.rounds), 1):
+    for number, order in enumerate(rounds([*sides, *precisions], repetitions), 1):
         for title in order:
             if title in floors:
                 floors[title].append(any_side.ask(do="floor", shapes=shapes, precision=title)["rate"])
                 continue
-            for name in arguments.texts:
+            for name in SETS:
                 seconds[title][name].append(sides[title].ask(do="time", texts=name)["seconds"])
-            _tell(f"round {number}: {title}: " + ", ".join(f"{name} {seconds[title][name][-1]:.3f} s" for name in arguments.texts))
+            tell(f"round {number}: {title}: " + ", ".join(f"{name} {seconds[title][name][-1]:.3f} s" for name in SETS))
     return {"seconds": seconds, "floors": floors}
-
-
-def renewed(before: dict[str, Any] | None, found: dict[str, Any]) -> dict[str, Any]:
-    """What was found; of texts that were left out this time, what was found before, with what was found beside it."""
-    if before is None or all(set(SETS) <= set(found["seconds"][title]) for title in found["seconds"]):
-        return found
-    seconds = {title: {**before["seconds"].get(title, {}), **times} for title, times in found["seconds"].items()}
-    return {**before, "seconds": seconds, "one": {"rounds": found["rounds"], "conditions": found["conditions"]}}
 
 
 def short_texts(data: Path) -> list[str]:
@@ -215,7 +207,6 @@ def report(results: dict[str, Any]) -> str:
 
 def _section(size: Size, result: dict[str, Any]) -> str:
     conditions, lengths = result["conditions"], result["lengths"]
-    apart = f"\n    {result['one']['conditions']['command']}   {result['one']['conditions']['date']}" if "one" in result else ""
     described = "; ".join(
         f"{len(lengths[name])} {name} texts of {statistics.median(lengths[name]):g} tokens in the median, {max(lengths[name])} at most"
         for name in ("short", "long")
@@ -237,7 +228,7 @@ everything. Vectors of all sides agree with those of transformers in float32 to 
 {conditions["processor"]} (family/model {conditions["family_model"]}), {conditions["cores"]} cores, {" ".join(conditions["instructions"])}; load
 {conditions["load"]} when it began. {conditions["date"]}. {", ".join(f"{name} {version}" for name, version in conditions["versions"].items())}.
 
-    {conditions["command"]}{apart}
+    {conditions["command"]}
 """
 
 
@@ -272,15 +263,10 @@ def _best_transformers(seconds: dict[str, dict[str, list[float]]], name: str) ->
     return min((title for title in seconds if title.startswith(SORTED)), key=lambda title: statistics.median(seconds[title][name]))
 
 
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference", description="Race bertsmith's encoder against other engines.")
     parser.add_argument("--quick", action="store_true", help="few texts, two rounds, into a temporary folder: to see that it works")
     parser.add_argument("--only", choices=list(SIZES), help="one of the models; results of the other stay as they are")
-    parser.add_argument("--texts", choices=SETS, nargs="+", default=SETS, help="some of the sets of texts; results of the others stay as they are")
     parser.add_argument("--rounds", type=int, help="5, or 2 with --quick")
     add_places(parser, RACE)
     arguments = parser.parse_args()

@@ -21,10 +21,6 @@ from benchmarks.racing import answer_requests
 BUDGETS = (512, 1024, 2048, 4096)
 """Tokens of a batch that a side may choose from."""
 
-WARM = 100
-"""Sentences that every side is asked for, one by one, before one is timed: what answers questions one by one answers many. Ours lays out its weights
-for them after 1,024 tokens."""
-
 Ids = list[np.ndarray]
 Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Padded ids and attention mask in, last states out."""
@@ -235,8 +231,8 @@ FROM_TEXT = ("bertsmith, from text", "sentence-transformers, from text")
 class Race:
     """One side, ready to be asked."""
 
-    def prepare(self, *, side: str, place: str, precision: str, texts: list[str]) -> dict[str, Any]:
-        """Load the engine and the sequences, warm up, choose the best batches for each set of texts, "short" always among them."""
+    def prepare(self, *, side: str, place: str, precision: str) -> dict[str, Any]:
+        """Load the engine and the sequences, warm up, choose the best batches for each set of texts."""
         folder = Path(place)
         try:
             self.side = SIDES[side](folder, precision)
@@ -247,9 +243,7 @@ class Race:
         if side in FROM_TEXT:
             self.sets = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
         self.chosen: dict[str, tuple[str, int]] = {}
-        notes = {name: self._tuned(name) for name in dict.fromkeys(["short", *texts])}
-        for _ in range(WARM):
-            self.side.vectors(self.sets["one"])
+        notes = {name: self._tuned(name) for name in ("short", "long", "one")}
         return {"notes": notes}
 
     def check(self, *, place: str, texts: int) -> dict[str, Any]:

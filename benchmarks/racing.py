@@ -147,6 +147,23 @@ def rounds(names: Sequence[str], repetitions: int, seed: int = 0) -> Iterator[li
         yield order
 
 
+def tell(message: str) -> None:
+    """What a race is doing, for whoever waits for it."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def timed(sides: dict[str, Side], repetitions: int) -> tuple[dict[str, list[float]], list[float]]:
+    """Seconds of every side round by round, and the load of the machine when each round began."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    loads: list[float] = []
+    for number, order in enumerate(rounds(list(sides), repetitions), 1):
+        loads.append(round(os.getloadavg()[0], 1))
+        for name in order:
+            seconds[name].append(sides[name].ask(do="time")["seconds"])
+        tell(f"round {number}, load {loads[-1]}: " + ", ".join(f"{name} {seconds[name][-1]:.2f} s" for name in sides))
+    return seconds, loads
+
+
 def spread(values: Sequence[float], digits: int = 0) -> str:
     """Median, with the smallest and the largest value."""
     return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"

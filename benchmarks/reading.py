@@ -10,7 +10,6 @@ every time, with the load of the machine noted at each.
 """
 
 import argparse
-import os
 import shlex
 import statistics
 import sys
@@ -18,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.racing import Side, add_places, earlier, machine, publish, rounds, settle_places, spread, table, versions
+from benchmarks.racing import Side, add_places, earlier, machine, publish, settle_places, spread, table, tell, timed, versions
 
 RACE = "reading"
 MODULE = "benchmarks.reading_sides"
@@ -49,17 +48,17 @@ def race(part: str, arguments: argparse.Namespace, folder: Path) -> dict[str, An
     command = shlex.join(["python", "-m", "benchmarks.reading", *sys.argv[1:]])
     conditions = {**machine(), "versions": versions(["torch", "transformers", "tokenizers", "numpy"]), "command": command}
     questions = (QUICK if arguments.quick else QUESTIONS)[texts]
-    _tell(f"{part}: making the model")
+    tell(f"{part}: making the model")
     request = {"do": "make", "place": str(folder), "data": str(arguments.data), "size": size, "texts": texts, "questions": questions}
     maker = Side(MODULE, request, folder / "make.log")
     maker.close()
     sides: dict[str, Side] = {}
     try:
         for name in NAMES:
-            _tell(f"preparing {name}")
+            tell(f"preparing {name}")
             sides[name] = Side(MODULE, {"do": "prepare", "side": name, "place": str(folder)}, folder / f"{name}.log")
         agreement = compared({name: side.ask(do="check")["answers"] for name, side in sides.items()})
-        seconds, loads = _timed(sides, arguments.rounds)
+        seconds, loads = timed(sides, arguments.rounds)
     finally:
         for side in sides.values():
             side.close()
@@ -81,17 +80,6 @@ def compared(answers: dict[str, list[list[int]]]) -> dict[str, float]:
     if wrong:
         raise SystemExit(f"these sides do not answer what transformers answers (share of equal answers): {wrong}")
     return equal
-
-
-def _timed(sides: dict[str, Side], repetitions: int) -> tuple[dict[str, list[float]], list[float]]:
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    loads: list[float] = []
-    for number, order in enumerate(rounds(list(sides), repetitions), 1):
-        loads.append(round(os.getloadavg()[0], 1))
-        for name in order:
-            seconds[name].append(sides[name].ask(do="time")["seconds"])
-        _tell(f"round {number}, load {loads[-1]}: " + ", ".join(f"{name} {seconds[name][-1]:.2f} s" for name in sides))
-    return seconds, loads
 
 
 def report(results: dict[str, Any]) -> str:
@@ -133,10 +121,6 @@ def _table(result: dict[str, Any]) -> str:
 
 def _ratios(seconds: dict[str, list[float]], name: str, peer: str) -> str:
     return spread([theirs / own for theirs, own in zip(seconds[peer], seconds[name], strict=True)], 2)
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 def _arguments() -> argparse.Namespace:

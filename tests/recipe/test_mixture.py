@@ -144,3 +144,22 @@ def test_a_part_is_compared_with_the_stage_that_trained_it_alone(world: Path):
 def test_techniques_that_leave_the_weights_where_they_are(world: Path, tuning: Any):
     stage = {**together(REVIEWS, LENGTHS, train={"epochs": 2, "batch_size": 8, "keep": "best"}), "tuning": tuning}
     assert "mean" in run_stages(world, stage).stages[0].metrics["test"]
+
+
+def test_a_part_learns_from_its_validation_data_what_it_would_learn_alone(world: Path):
+    for name in ("train", "valid", "test"):
+        rows = [line.split("\t") for line in (world / f"{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+        lines = [json.dumps({"text": text, "label": ["good"] if label == "1" else []}, ensure_ascii=False) for label, text in rows]
+        (world / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    data = {name: f"{name}.jsonl" for name in ("train", "valid", "test")}
+    praise = {"name": "praise", "task": {"name": "multi_label", "max_length": 32}, "data": data}
+    [stage] = run_together(world, REVIEWS, praise, train={"epochs": 1, "batch_size": 8}).stages
+    threshold = load(str(world / "out/stages/together/parts/praise/model")).task["threshold"]
+    assert any(f"stage 'praise': chosen on the validation data: threshold = {threshold:.4g}" in note for note in stage.notes)
+
+
+def test_a_stage_that_began_elsewhere_is_not_compared_with(world: Path):
+    train = {"epochs": 1, "batch_size": 8}
+    alone = {**changed(MATCH, train=train), "from": "headless"}
+    result = run_stages(world, alone, together(REVIEWS, LENGTHS, train=train))
+    assert not [note for note in result.stages[-1].notes if "which trained it alone" in note]

@@ -115,7 +115,7 @@ class TestEncoding:
         )
 
     def test_mistakes_in_every_chunk_are_listed(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr("bertsmith.tasks.base.CHUNK", 2)
+        monkeypatch.setattr("bertsmith.tasks.sentence.CHUNK", 2)
         with pytest.raises(DataError) as caught:
             list(TASK.encode(labelled("good", "x", "bad", "y", "z"), TOKENIZER))
         assert [problem.split(":")[1] for problem in caught.value.problems] == ["3", "5", "6"]
@@ -123,7 +123,7 @@ class TestEncoding:
     def test_chunks_do_not_change_what_is_encoded(self, monkeypatch: pytest.MonkeyPatch):
         rows = [*examples(*({"text": "a b c"[: 2 * size], "label": "good"} for size in range(5)))]
         whole = [row["input_ids"].tolist() for row in TASK.encode(rows, TOKENIZER)]
-        monkeypatch.setattr("bertsmith.tasks.base.CHUNK", 2)
+        monkeypatch.setattr("bertsmith.tasks.sentence.CHUNK", 2)
         assert [row["input_ids"].tolist() for row in TASK.encode(iter(rows), TOKENIZER)] == whole
 
     def test_labels_are_not_needed_for_prediction(self):

@@ -1,6 +1,6 @@
 """Dropout at the speed of memory.
 
-On a CPU PyTorch draws a number of its own for every value, one after the other, which takes a tenth of a whole update. Here 64 random bits serve four
+On a CPU PyTorch draws a number of its own for every value, one after the other, which shows in the time of an update. Here 64 random bits serve four
 values: a value is kept where its 16 bits, as a number, are not below the rate.
 
 Reference: Srivastava et al. 2014, "Dropout: A Simple Way to Prevent Neural Networks from Overfitting".

@@ -61,7 +61,7 @@ class Group:
     def split(self, packed: Float[Tensor, "rows heads size"]) -> Float[Tensor, "count heads length size"]:
         """This group's tokens as a rectangle, heads before length; places without a token hold some other token's values."""
         if self.spread is not None:
-            packed = packed.index_select(0, self.spread)  # and not `packed[...]`, whose gradient is summed at a third of the speed
+            packed = packed.index_select(0, self.spread)  # and not `packed[...]`, whose gradient is summed more slowly
         return packed.view(self.count, self.length, *packed.shape[1:]).transpose(1, 2)
 
     def join(self, rectangle: Float[Tensor, "count heads length size"]) -> Float[Tensor, "rows hidden"]:

@@ -1,7 +1,7 @@
 """What the parts of a mixture gained or lost against training alone.
 
-A part is compared with the stage of the same recipe that trained the same task on the same data alone: on every test example of both, by the score
-that the task gives an example, with a paired test. Whoever wants the comparison writes that stage before the mixture.
+A part is compared with the stage of the same recipe that trained the same task on the same data alone, from the same model: on every test example of
+both, by the score that the task gives an example, with a paired test. Whoever wants the comparison writes that stage before the mixture.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ def gains(job: Job, earlier: Sequence[Job], folder: Path) -> Iterator[str]:
 
 
 def _is_alone(other: Job, job: Job, part: Stage) -> bool:
-    """Whether a stage trained the same task on the same data."""
-    if other.stage.parts or other.stage.objective != part.objective:
+    """Whether a stage trained the same task on the same data, from the same model and by the same technique."""
+    same = (part.objective, part.start, part.tuning) == (other.stage.objective, other.stage.start, other.stage.tuning)
+    if other.stage.parts or not same:
         return False
     return all(other.files.get(split) == job.files.get(file_key(job.stage, part, split)) for split in ("train", "test"))
 

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from bertsmith.core.precision import resolve
 from bertsmith.core.progress import Progress
 from bertsmith.core.randomness import seed_at
 from bertsmith.data.store import JoinedRows
@@ -23,14 +21,12 @@ from bertsmith.models.family import Model
 from bertsmith.models.loading import Checkpoint, save
 from bertsmith.recipe.gains import gains
 from bertsmith.recipe.planning import Job
-from bertsmith.recipe.predictions import write_predictions
 from bertsmith.recipe.preparing import Prepared
 from bertsmith.recipe.processes import is_first, meet
 from bertsmith.recipe.result import StageResult
-from bertsmith.recipe.stage import Clock, Notes, begun, edited, labelled, opened, result_of, trained
-from bertsmith.tasks.base import Task
+from bertsmith.recipe.stage import Clock, Notes, begun, edited, evaluated, opened, result_of, save_stage, trained
 from bertsmith.tasks.mixture import OF_PART, Mixture
-from bertsmith.train.evaluation import Evaluation, HeldOut, evaluate, joined_metrics
+from bertsmith.train.evaluation import Evaluation, HeldOut, joined_metrics
 from bertsmith.train.loop import Training
 from bertsmith.train.resume import copied_weights
 
@@ -96,53 +92,23 @@ def _held_out(prepared: Prepared, split: str) -> dict[str, HeldOut]:
 def _finished(
     job: Job, prepared: Prepared, training: Training, checkpoint: Checkpoint, clock: Clock, notes: Notes
 ) -> dict[str, dict[str, float | None]]:
-    """Measure and save every part with the weights with which it was best, then the encoder."""
+    """Measure and save every part with the weights with which it was best, as if it had been trained alone; then the encoder."""
     mixture, model = prepared.objective, checkpoint.model
     assert isinstance(mixture, Mixture), "a stage with parts trains a mixture"
     last = copied_weights(model)
     found: dict[str, dict[str, Evaluation]] = {"valid": {}, "test": {}}
-    for name in mixture.parts:
-        view = mixture.view(model, name).eval()
-        if name in training.best:
-            view.load_state_dict(training.best[name])
+    for stage in job.stage.parts:
+        part = Checkpoint(mixture.view(model, stage.name).eval(), checkpoint.tokenizer)
+        if stage.name in training.best:
+            part.model.load_state_dict(training.best[stage.name])
         with clock.phase("evaluate"):
-            measured = _measured(job, prepared, checkpoint, name, notes)
+            learned, measured = evaluated(part, prepared.parts[stage.name], replace(job, stage=stage), notes)
         for split, evaluation in measured.items():
-            found[split][name] = evaluation
-        with clock.phase("save"):
-            _save_part(job, mixture, checkpoint, name, measured.get("test"))
+            found[split][stage.name] = evaluation
+        if is_first():
+            with clock.phase("save"):
+                save_stage(part, learned, job.folder.path / PARTS / stage.name, measured.get("test"))
         model.load_state_dict(last)
     if is_first():
         save(Checkpoint(Model(model.family, model.backbone, {}), checkpoint.tokenizer), job.folder.model)
     return {split: {**joined_metrics(mixture, evaluations)} for split, evaluations in found.items() if evaluations}
-
-
-def _measured(job: Job, prepared: Prepared, checkpoint: Checkpoint, name: str, notes: Notes) -> dict[str, Evaluation]:
-    """A part on its validation and test data."""
-    mixture, model = prepared.objective, checkpoint.model
-    assert isinstance(mixture, Mixture), "a stage with parts trains a mixture"
-    precision = resolve(job.stage.train.precision, model.device)
-    return {
-        split: evaluate(
-            mixture.view(model, name),
-            mixture.parts[name],
-            held.rows,
-            checkpoint.tokenizer,
-            examples=held.examples,
-            precision=precision,
-            seed=job.seed,
-            progress=notes,
-        )
-        for split in ("valid", "test")
-        if (held := _held_out(prepared, split).get(name)) is not None
-    }
-
-
-def _save_part(job: Job, mixture: Mixture, checkpoint: Checkpoint, name: str, tested: Evaluation | None) -> None:
-    if not is_first():
-        return
-    folder: Path = job.folder.path / PARTS / name
-    part = mixture.parts[name]
-    save(labelled(Checkpoint(mixture.view(checkpoint.model, name), checkpoint.tokenizer), part), folder / "model")
-    if isinstance(part, Task) and tested is not None and tested.outcome is not None:
-        write_predictions(folder, part, tested.outcome)

@@ -24,8 +24,9 @@ from bertsmith.recipe.result import Planned
 from bertsmith.recipe.schema import Recipe, Stage
 from bertsmith.recipe.standing import STAGES, StageFolder, Standing, inputs_of
 from bertsmith.recipe.starts import Start, examined, is_here
-from bertsmith.tasks.base import SentenceTask, Task
+from bertsmith.tasks.base import Task
 from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.sentence import SentenceTask
 from bertsmith.train.batches import total_steps
 from bertsmith.train.mixing import MixedCourse
 from bertsmith.train.options import TrainOptions

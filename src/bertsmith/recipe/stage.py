@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 
@@ -100,12 +101,11 @@ def run_stage(job: Job, progress: Progress) -> StageResult:
     done = trained(job, _training(job, prepared, checkpoint, notes))
     clock.seconds["train"] = round(done.seconds, 3)
     with clock.phase("evaluate"):
-        prepared, measured = _evaluated(checkpoint, prepared, job, notes)
+        prepared, measured = evaluated(checkpoint, prepared, job, notes)
     metrics.update({split: {**found.metrics} for split, found in measured.items()})
     if is_first():
         with clock.phase("save"):
-            save(labelled(checkpoint, prepared.objective), job.folder.model)
-            _write_predictions(job, prepared, measured.get("test"))
+            save_stage(checkpoint, prepared, job.folder.path, measured.get("test"))
     result = result_of(job, prepared, checkpoint.model, done, metrics, clock.seconds, notes.kept)
     if is_first():
         job.folder.finish(result)
@@ -196,7 +196,7 @@ def _measured(checkpoint: Checkpoint, prepared: Prepared, split: str, job: Job, 
     )
 
 
-def _evaluated(checkpoint: Checkpoint, prepared: Prepared, job: Job, notes: Notes) -> tuple[Prepared, dict[str, Evaluation]]:
+def evaluated(checkpoint: Checkpoint, prepared: Prepared, job: Job, notes: Notes) -> tuple[Prepared, dict[str, Evaluation]]:
     """What the finished model scores. A task first learns from the validation data what only that can tell, a threshold for instance."""
     found: dict[str, Evaluation] = {}
     for split in ("valid", "test"):
@@ -217,9 +217,11 @@ def _difference(task: Task, tuned: Task) -> str:
     )
 
 
-def _write_predictions(job: Job, prepared: Prepared, tested: Evaluation | None) -> None:
+def save_stage(checkpoint: Checkpoint, prepared: Prepared, folder: Path, tested: Evaluation | None) -> None:
+    """Save what was trained, and what it said of the test data."""
+    save(_labelled(checkpoint, prepared.objective), folder / "model")
     if isinstance(prepared.objective, Task) and tested is not None and tested.outcome is not None:
-        write_predictions(job.folder.path, prepared.objective, tested.outcome)
+        write_predictions(folder, prepared.objective, tested.outcome)
 
 
 def edited(job: Job, model: Model) -> None:
@@ -261,7 +263,7 @@ def _base(job: Job) -> str:
     return start if job.stage.earlier is None or job.start is None else str(job.start.place)
 
 
-def labelled(checkpoint: Checkpoint, objective: Objective) -> Checkpoint:
+def _labelled(checkpoint: Checkpoint, objective: Objective) -> Checkpoint:
     """The checkpoint that is saved: with the task that it has learned."""
     if not isinstance(objective, Task):
         return Checkpoint(checkpoint.model, checkpoint.tokenizer)

@@ -17,8 +17,9 @@ from bertsmith.core.errors import DataError
 from bertsmith.core.types import Batch, Example
 from bertsmith.data.dataset import Dataset
 from bertsmith.models.family import Model
-from bertsmith.tasks.base import Belonging, Prediction, SentenceTask, label_number, tasks
+from bertsmith.tasks.base import Belonging, Prediction, tasks
 from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.sentence import SentenceTask, label_number
 
 DEFAULT_THRESHOLD = 0.5
 NEARLY_NEVER = 1e-6

@@ -15,9 +15,10 @@ from bertsmith.core.errors import RecipeError
 from bertsmith.core.types import IGNORED, Batch, Example, Features
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, pad, padded_inputs
-from bertsmith.tasks.base import stacked_labels, tasks
+from bertsmith.tasks.base import tasks
 from bertsmith.tasks.marked import Mark, Marked
 from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.sentence import stacked_labels
 from bertsmith.tasks.single import SingleSentence
 from bertsmith.text.prompts import MASK, Template, check_room, prompts, spelled, wrong_words
 from bertsmith.text.tokenizer import Tokenizer

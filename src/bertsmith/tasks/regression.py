@@ -14,8 +14,9 @@ from torch import Tensor
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Batch, Example
 from bertsmith.models.family import Model
-from bertsmith.tasks.base import Belonging, Prediction, SentenceTask, tasks
+from bertsmith.tasks.base import Belonging, Prediction, tasks
 from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.sentence import SentenceTask
 
 
 @tasks.register("regression")

@@ -15,8 +15,9 @@ from torch.nn import functional as F
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Batch, Example
 from bertsmith.models.family import Model
-from bertsmith.tasks.base import Belonging, Prediction, SentenceTask, label_number, tasks
+from bertsmith.tasks.base import Belonging, Prediction, tasks
 from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.sentence import SentenceTask, label_number
 
 
 @tasks.register("single")
