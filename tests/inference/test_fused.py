@@ -72,7 +72,7 @@ def test_modernbert(bias, tokens):
     assert obstacle(ordinary) is None
     assert difference(ordinary, fused, inputs) < 1e-5
     with torch.inference_mode():
-        assert torch.allclose(fused(inputs, only_first=True).first(), ordinary(inputs).first(), atol=1e-5)
+        assert torch.allclose(fused(inputs, only=inputs.first_tokens()).first(), ordinary(inputs).first(), atol=1e-5)
 
 
 def test_gpt2():
@@ -107,9 +107,19 @@ def test_first_tokens_alone_are_those_of_all():
     fused = FusedEncoder(ordinary)
     inputs = batch(9, 2, 5, 5, 1)
     with torch.inference_mode():
-        assert fused(inputs, only_first=True).states.shape == (5, 24)
-        assert torch.allclose(fused(inputs, only_first=True).first(), ordinary(inputs).first(), atol=1e-5)
+        assert fused(inputs, only=inputs.first_tokens()).states.shape == (5, 24)
+        assert torch.allclose(fused(inputs, only=inputs.first_tokens()).first(), ordinary(inputs).first(), atol=1e-5)
         assert fused(inputs).states.shape == (22, 24)
+
+
+@pytest.mark.parametrize("family", [Bert, ModernBert])
+def test_chosen_tokens_are_those_of_all(family):
+    ordinary = encoder(family)
+    fused, inputs = FusedEncoder(ordinary), batch(9, 2, 5, 5, 1)
+    chosen = inputs.attention_mask.bool() & (torch.arange(9) % 3 == 1)
+    with torch.inference_mode():
+        assert len(fused(inputs, only=chosen).states) == chosen.sum() == 8
+        assert torch.allclose(fused(inputs, only=chosen).at(chosen), ordinary(inputs).at(chosen), atol=1e-5)
 
 
 def test_bfloat16_is_close_and_comes_out_as_float32():

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 Features = dict[str, np.ndarray]
@@ -92,6 +92,10 @@ class Batch:
             labels={name: label.to(device) for name, label in self.labels.items()},
             target=self.target and self.target.to(device),
         )
+
+    def first_tokens(self) -> Bool[Tensor, "batch length"]:
+        """Where the first token of every sequence stands: [CLS]."""
+        return (self.attention_mask.cumsum(1) == 1) & self.attention_mask.bool()
 
     @property
     def num_tokens(self) -> int:

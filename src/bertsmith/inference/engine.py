@@ -223,7 +223,7 @@ class Engine:
 
         def compute(chosen: list[Features]) -> Sequence[Tensor]:
             batch = Batch(*padded_inputs(chosen, self.tokenizer)).to(self.device)
-            pooled = POOLINGS[pooling](backbone(batch, only_first=pooling == "cls")).float()
+            pooled = POOLINGS[pooling](backbone(batch, only=batch.first_tokens() if pooling == "cls" else None)).float()
             return list(F.normalize(pooled, dim=1) if unit else pooled)
 
         found = self._in_order(rows, compute)

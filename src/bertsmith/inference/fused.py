@@ -7,7 +7,7 @@ Most of the time goes into matrix products, and little can be done about those. 
   expensive: the operating system hands it out page by page, zeroed, which costs as much as a fifth of the products;
 - sequences are attended to in groups of exactly equal length: no mask, and nothing is gathered or scattered. Batches that are cut from sorted
   sequences have few different lengths;
-- where only the first token's state is asked for (classification), the last block computes attention and feed-forward for that token alone;
+- where the states of some tokens are asked for (classification: the first), the last block computes attention and feed-forward for these alone;
 - weights are laid out once for oneDNN, which then need not do it at every product. That is faster for few tokens everywhere, and for many where the
   processor has AVX-512; without AVX-512, many tokens are left to MKL. The price is a second copy of the weights and some time, and it is paid only
   when there has been enough to do: one text in a fresh process is answered sooner without.
@@ -21,16 +21,16 @@ from dataclasses import replace
 from itertools import groupby
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
-from bertsmith.layers.attention import SelfAttention, attend
+from bertsmith.layers.attention import EVERYWHERE, SelfAttention, attend
 from bertsmith.layers.decoder import Backbone
 from bertsmith.layers.encoder import Block, Encoder
 from bertsmith.layers.feed_forward import FeedForward
-from bertsmith.layers.layout import Encoded, Group, Layout
+from bertsmith.layers.layout import Chosen, Encoded, Group, Layout
 from bertsmith.layers.rotary import Rotary, Waves
 
 
@@ -165,7 +165,7 @@ class FusedBlock:
         self.width = max(self.query_key_value.width, self.widen.width)
 
     def __call__(
-        self, states: Float[Tensor, "tokens hidden"], layout: Layout, waves: Waves | None, wide: Tensor, narrow: Tensor, *, only_first: bool
+        self, states: Float[Tensor, "tokens hidden"], layout: Layout, waves: Waves | None, wide: Tensor, narrow: Tensor, chosen: Chosen | None
     ) -> Float[Tensor, "rows hidden"]:
         """Packed states in, packed states out; those that go in may be overwritten.
 
@@ -175,18 +175,23 @@ class FusedBlock:
             waves: Of the tokens' places, where positions are rotary.
             wide: Memory for `tokens * width` numbers.
             narrow: Memory for as many numbers as `states` has.
-            only_first: Return the states of the first tokens alone, in the order of the batch.
+            chosen: Return the states of these tokens alone; None for all.
         """
         given = self.attention_norm(states) if self.norm_first else states
         query, key, value = self.query_key_value(given, wide).view(states.shape[0], 3, self.heads, -1).unbind(1)
         if waves is not None:
             query, key = _turned(query, waves), _turned(key, waves)
-        attended = attend(query, key, value, layout, sight=self.sight)
-        if only_first:
-            attended, states = attended[layout.firsts], states[layout.firsts]
+        attended = self._attended(query, key, value, layout, chosen)
+        states = states if chosen is None else states.index_select(0, chosen.rows)
         states = self._added(states, self.output(attended, narrow), self.attention_norm)
         given = self.feed_forward_norm(states) if self.norm_first else states
         return self._added(states, self.narrow(self._activated(self.widen(given, wide)), narrow), self.feed_forward_norm)
+
+    def _attended(self, query: Tensor, key: Tensor, value: Tensor, layout: Layout, chosen: Chosen | None) -> Tensor:
+        if chosen is not None and self.sight == EVERYWHERE:
+            return attend(query.index_select(0, chosen.rows), key, value, layout, queries=chosen.layout)
+        attended = attend(query, key, value, layout, sight=self.sight)
+        return attended if chosen is None else attended.index_select(0, chosen.rows)
 
     def _activated(self, inner: Tensor) -> Tensor:
         if not self.gated:
@@ -228,16 +233,23 @@ class FusedEncoder(Encoder):
             return "products by oneDNN" if self.onednn_tokens else "products by torch's own choice"
         return f"products of up to {self.onednn_tokens:.0f} tokens by oneDNN, larger ones by torch's own choice"
 
-    def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None, *, only_first: bool = False) -> Encoded:
+    def forward(
+        self,
+        batch: Batch,
+        token_embeddings: Float[Tensor, "batch length width"] | None = None,
+        *,
+        only: Bool[Tensor, "batch length"] | None = None,
+    ) -> Encoded:
         """The last block's states; see `Encoder.forward`. Call it inside `torch.inference_mode()`."""
         layout = self.embeddings.layout(batch)
         layout = replace(layout, groups=tuple(_without_masks(layout.groups)))
         states = self.embeddings(batch, layout, token_embeddings).to(self.dtype)
         waves = self._waves(layout, states.shape[-1])
         wide, narrow = states.new_empty(len(states) * max(block.width for block in self._fused)), torch.empty_like(states).flatten()
+        chosen = None if only is None else layout.only(only)
         for layer, block in enumerate(self.stack(self._fused), 1):
-            states = block(states, layout, waves.get(block.rotary), wide, narrow, only_first=only_first and layer == self.layers)
-        return Encoded(self.final_norm(states.float()), layout.of_firsts() if only_first else layout)
+            states = block(states, layout, waves.get(block.rotary), wide, narrow, chosen if layer == self.layers else None)
+        return Encoded(self.final_norm(states.float()), layout if chosen is None else chosen.layout)
 
     def _waves(self, layout: Layout, hidden: int) -> dict[Rotary | None, Waves]:
         """What turns queries and keys, once for all blocks that turn alike."""

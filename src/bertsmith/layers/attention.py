@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from bertsmith.layers.cache import Past
 from bertsmith.layers.dropout import dropped_out
-from bertsmith.layers.layout import Encoded, Group, Layout
+from bertsmith.layers.layout import Chosen, Encoded, Group, Layout
 from bertsmith.layers.rotary import Rotary, turned
 
 
@@ -45,29 +45,33 @@ EVERYWHERE = Sight()
 
 
 def attend(
-    query: Float[Tensor, "tokens heads size"],
+    query: Float[Tensor, "queries heads size"],
     key: Float[Tensor, "tokens heads size"],
     value: Float[Tensor, "tokens heads size"],
     layout: Layout,
     dropout: float = 0.0,
     sight: Sight = EVERYWHERE,
-) -> Float[Tensor, "tokens hidden"]:
+    queries: Layout | None = None,
+) -> Float[Tensor, "queries hidden"]:
     """Every token looks at tokens of its own sequence, and at no others.
 
     Args:
-        query: Packed, one row a token.
-        key: Likewise.
+        query: Packed, one row a token that looks.
+        key: Packed, one row a token.
         value: Likewise.
         layout: Which tokens belong together.
         dropout: Share of attention weights set to zero, 0-1.
         sight: Which of its sequence's tokens a token looks at.
+        queries: Where those that look stand, if not all do (`Layout.only`); they look everywhere then.
 
     Returns:
         The weighted values, the heads joined.
     """
+    assert queries is None or sight == EVERYWHERE, "a mask of what each token sees has a row for every token"
+    looking = (queries or layout).groups
     sizes = [group.rows for group in layout.groups]
-    parts = zip(layout.groups, query.split(sizes), key.split(sizes), value.split(sizes), strict=True)
-    joined = [group.join(_attend(group, group.split(q), group.split(k), group.split(v), dropout, sight)) for group, q, k, v in parts]
+    parts = zip(looking, layout.groups, query.split([group.rows for group in looking]), key.split(sizes), value.split(sizes), strict=True)
+    joined = [own.join(_attend(group, own.split(q), group.split(k), group.split(v), dropout, sight)) for own, group, q, k, v in parts]
     return joined[0] if len(joined) == 1 else torch.cat(joined)
 
 
@@ -180,23 +184,21 @@ class SelfAttention(Projections):
         self.sight = sight
         self.rotary = rotary
 
-    def forward(self, states: Float[Tensor, "tokens hidden"], layout: Layout) -> Float[Tensor, "tokens hidden"]:
-        """Packed states in, packed states out; no residual."""
-        query, key, value = self._projected(states, layout.places)
-        return self.output(attend(query, key, value, layout, self.dropout if self.training else 0.0, self.sight))
+    def forward(self, states: Float[Tensor, "tokens hidden"], layout: Layout, chosen: Chosen | None = None) -> Float[Tensor, "rows hidden"]:
+        """Packed states in, packed states out; no residual.
 
-    def first(self, states: Float[Tensor, "tokens hidden"], layout: Layout) -> Float[Tensor, "batch hidden"]:
-        """What `forward` gives for the first token of every sequence, in the order of the batch, and nothing else computed."""
-        if self.rotary is not None or self.sight != EVERYWHERE:
-            return self(states, layout).index_select(0, layout.firsts)
-        order = layout.firsts.argsort()  # as the sequences lie in memory
-        query = self._split(self.query(states.index_select(0, layout.firsts.index_select(0, order)))).unsqueeze(2)
-        key, value = self._split(self.key(states)), self._split(self.value(states))
-        sizes, counts = ([getattr(group, what) for group in layout.groups] for what in ("rows", "count"))
-        parts = zip(layout.groups, query.split(counts), key.split(sizes), value.split(sizes), strict=True)
+        Args:
+            states: Of all tokens, which are looked at.
+            layout: Of all tokens.
+            chosen: Those that look, if not all do.
+        """
         dropout = self.dropout if self.training else 0.0
-        found = [weighted(q, group.split(k), group.split(v), _seen(group, self.sight, states.device), dropout) for group, q, k, v in parts]
-        return self.output(torch.cat(found).flatten(1).index_select(0, order.argsort()))
+        if chosen is None or self.rotary is not None or self.sight != EVERYWHERE:
+            attended = attend(*self._projected(states, layout.places), layout, dropout, self.sight)
+            return self.output(attended if chosen is None else attended.index_select(0, chosen.rows))
+        query = self._split(self.query(states.index_select(0, chosen.rows)))
+        key, value = self._split(self.key(states)), self._split(self.value(states))
+        return self.output(attend(query, key, value, layout, dropout, queries=chosen.layout))
 
     def step(
         self, states: Float[Tensor, "rows new hidden"], past: Past, mask: Bool[Tensor, "#rows 1 new filled"] | None

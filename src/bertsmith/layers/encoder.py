@@ -15,7 +15,7 @@ from bertsmith.layers.cache import Cache, Past
 from bertsmith.layers.dropout import Dropout
 from bertsmith.layers.embeddings import EmbeddingParts, Embeddings
 from bertsmith.layers.feed_forward import FeedForward
-from bertsmith.layers.layout import Encoded, Layout
+from bertsmith.layers.layout import Chosen, Encoded, Layout
 
 Applied = TypeVar("Applied")
 
@@ -57,15 +57,11 @@ class Block(nn.Module):
         self.attention_dropout = Dropout(dropout if attention_dropout is None else attention_dropout)
         self.norm_first = norm_first
 
-    def forward(self, states: Float[Tensor, "tokens hidden"], layout: Layout) -> Float[Tensor, "tokens hidden"]:
-        """Packed states in, packed states out."""
-        states = self._added(states, self.attention_norm, lambda given: self.attention(given, layout), self.attention_dropout)
-        return self._added(states, self.feed_forward_norm, self.feed_forward)
-
-    def first(self, states: Float[Tensor, "tokens hidden"], layout: Layout) -> Float[Tensor, "batch hidden"]:
-        """What `forward` gives for the first token of every sequence, in the order of the batch, and nothing else computed."""
+    def forward(self, states: Float[Tensor, "tokens hidden"], layout: Layout, chosen: Chosen | None = None) -> Float[Tensor, "rows hidden"]:
+        """Packed states in, packed states out: of all tokens or, where some are chosen, of these, and little is computed for the others."""
         given = self.attention_norm(states) if self.norm_first else states
-        added = states.index_select(0, layout.firsts) + self.attention_dropout(self.attention.first(given, layout))
+        own = states if chosen is None else states.index_select(0, chosen.rows)
+        added = own + self.attention_dropout(self.attention(given, layout, chosen))
         return self._added(added if self.norm_first else self.attention_norm(added), self.feed_forward_norm, self.feed_forward)
 
     def step(
@@ -126,27 +122,31 @@ class Encoder(nn.Module):
         """Everything that is learned, from the input up: the embeddings, then block by block; the last norm belongs to the top one."""
         return levels_of(self.embeddings, self.blocks, self.final_norm)
 
-    def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None, *, only_first: bool = False) -> Encoded:
+    def forward(
+        self,
+        batch: Batch,
+        token_embeddings: Float[Tensor, "batch length width"] | None = None,
+        *,
+        only: Bool[Tensor, "batch length"] | None = None,
+    ) -> Encoded:
         """The last block's states.
 
         Args:
             batch: The three inputs, padded.
             token_embeddings: Used in the place of the embeddings of `batch.input_ids` (what `transformers` calls `inputs_embeds`).
-            only_first: Return the states of first tokens alone. The last block then computes for them alone, which saves most of its work; their
-                values and the gradients of all weights are the same.
+            only: Return the states of these tokens alone. The last block then computes for them alone, which saves most of its work; their values
+                and the gradients of all weights are the same.
 
         Raises:
             ValueError: The batch is longer than the model has positions, or a sequence of it is empty.
         """
         layout = self.embeddings.layout(batch)
+        chosen = None if only is None else layout.only(only)
         states = self.embeddings(batch, layout, token_embeddings)
         *lower, top = self.stack(list(self.blocks))
         for block in lower:
             states = block(states, layout)
-        if not only_first:
-            return Encoded(self.final_norm(top(states, layout)), layout)
-        assert isinstance(top, Block), "an encoder is made of blocks"
-        return Encoded(self.final_norm(top.first(states, layout)), layout.of_firsts())
+        return Encoded(self.final_norm(top(states, layout, chosen)), layout if chosen is None else chosen.layout)
 
     def step(self, input_ids: Int[Tensor, "rows new"], cache: Cache) -> Float[Tensor, "rows new hidden"]:
         """States of the next tokens of every row, of what came before them only what is in the cache; for blocks that look backwards only.

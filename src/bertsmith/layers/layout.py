@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -46,6 +47,14 @@ class Group:
     mask: Bool[Tensor, "count length"] | None = None
     spread: Int[Tensor, " places"] | None = None
     closed: Int[Tensor, " rows"] | None = None
+
+    @staticmethod
+    def of(lengths: Int[Tensor, " count"]) -> Group:
+        """Sequences by their lengths; with a mask where these are not all the same."""
+        count, longest = len(lengths), int(lengths.max())
+        if bool((lengths == longest).all()):
+            return Group(count * longest, count, longest)
+        return Group.masked(torch.arange(longest, device=lengths.device) < lengths[:, None])
 
     @staticmethod
     def masked(mask: Bool[Tensor, "count length"]) -> Group:
@@ -121,9 +130,19 @@ class Layout:
         ends = lengths[order].cumsum(0)
         return Layout(batch, length, places, (ends - lengths[order])[rank], tuple(_groups(sorted(sizes))))
 
-    def of_firsts(self) -> Layout:
-        """The layout of the first tokens alone."""
-        return Layout(self.batch, 1, None, torch.arange(self.batch, device=self.firsts.device), (Group(self.batch, self.batch, 1),))
+    def only(self, chosen: Bool[Tensor, "batch length"]) -> Chosen:
+        """Some of the tokens, in the same order; groups hold the same sequences as here, with fewer tokens or none.
+
+        Args:
+            chosen: Where they stand; padding counts for nothing.
+        """
+        rows = self.pack(chosen).nonzero().squeeze(1)
+        tokens = rows if self.tokens is None else self.tokens.index_select(0, rows)
+        order = self.firsts.argsort()  # as the sequences lie in memory
+        counts = (chosen & self.kept()).sum(1).index_select(0, order)
+        firsts = (counts.cumsum(0) - counts).index_select(0, order.argsort())
+        groups = tuple(map(Group.of, counts.split([group.count for group in self.groups])))
+        return Chosen(rows, Layout(self.batch, self.length, tokens, firsts, groups))
 
     def pack(self, padded: Shaped[Tensor, "batch length *rest"]) -> Shaped[Tensor, "tokens *rest"]:
         """The real tokens of a padded tensor, in the order of computation."""
@@ -176,11 +195,21 @@ def _groups(sizes: list[int]) -> Iterator[Group]:
         begin = end - 1
         while begin and sizes[begin - 1] >= longest - longest // SPARE:
             begin -= 1
-        members = torch.tensor(sizes[begin:end])
-        count = end - begin
-        groups.append(Group(count * longest, count, longest) if sizes[begin] == longest else Group.masked(torch.arange(longest) < members[:, None]))
+        groups.append(Group.of(torch.tensor(sizes[begin:end])))
         end = begin
     return reversed(groups)
+
+
+class Chosen(NamedTuple):
+    """Some of a layout's tokens; see `Layout.only`.
+
+    Attributes:
+        rows: Their packed rows.
+        layout: Of what is computed for them alone.
+    """
+
+    rows: Int[Tensor, " chosen"]
+    layout: Layout
 
 
 @dataclass(frozen=True, slots=True)

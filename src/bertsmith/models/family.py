@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_type_hints
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -111,8 +111,22 @@ class Model(nn.Module):
         self.heads = nn.ModuleDict(dict(heads))
         self.generation = dict(generation or {})
 
-    def forward(self, batch: Batch, token_embeddings: Float[Tensor, "batch length width"] | None = None) -> Encoded:
-        """States of all tokens, give them to a head: of those of the batch; or, where there is a decoder, of those of its target."""
+    def forward(
+        self,
+        batch: Batch,
+        token_embeddings: Float[Tensor, "batch length width"] | None = None,
+        *,
+        only: Bool[Tensor, "batch length"] | None = None,
+    ) -> Encoded:
+        """States of all tokens, give them to a head: of those of the batch; or, where there is a decoder, of those of its target.
+
+        Args:
+            batch: What is read.
+            token_embeddings: See `Encoder.forward`.
+            only: Tokens that will be looked at; states of others may be left out, which saves work.
+        """
+        if only is not None and isinstance(self.backbone, Encoder):
+            return self.backbone(batch, token_embeddings, only=only)
         return self.backbone(batch, token_embeddings)
 
     def states_for(self, head: str, batch: Batch) -> Encoded:
@@ -122,9 +136,7 @@ class Model(nn.Module):
             head: The head's name.
             batch: What is read.
         """
-        if isinstance(self.backbone, Encoder) and isinstance(self.heads[head], FIRST_TOKEN_HEADS):
-            return self.backbone(batch, only_first=True)
-        return self(batch)
+        return self(batch, only=batch.first_tokens() if isinstance(self.heads[head], FIRST_TOKEN_HEADS) else None)
 
     @property
     def num_parameters(self) -> int:

@@ -161,7 +161,7 @@ class Prompted(SingleSentence):
     def word_scores(self, model: Model, batch: Batch) -> Float[Tensor, "rows words"]:
         """How much each label word is expected, label by label: the log probability of all its tokens, or their mean; calibrated or not."""
         words = batch.labels["words"][0]
-        said: Tensor = model.heads["mlm"](model(batch).at(batch.labels["gaps"])).float()
+        said: Tensor = model.heads["mlm"](model(batch, only=batch.labels["gaps"]).at(batch.labels["gaps"])).float()
         said = said.unflatten(0, (len(batch.labels["words"]), 1 + self.calibrate, -1))
         owners, places = _places(words)
         tokens = said[:, :, places, words[words != IGNORED]] - said.logsumexp(3)[:, :, places]

@@ -212,7 +212,7 @@ class TextToText(Task):
     def loss(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the target's tokens, each foretold from the source and those before it."""
         read, places, labels = forced(model, batch)
-        scores = model.heads["lm"](model(read).at(places)).float()
+        scores = model.heads["lm"](model(read, only=places).at(places)).float()
         smoothing = self.label_smoothing if model.training else 0.0
         return {self.name: F.cross_entropy(scores, labels, reduction="sum", label_smoothing=smoothing)}
 
