@@ -136,7 +136,6 @@ def report(results: dict[str, Any]) -> str:
 def _section(job: Job, result: dict[str, Any]) -> str:
     data, runs, conditions = result["data"], result["runs"], result["conditions"]
     floors = {precision: statistics.median(run[precision] for run in runs["floor"]) for precision in runs["floor"][0]}
-    first_only = " Of the last block bertsmith computes only what the loss depends on, which is less." if "labels" in data["shape"] else ""
     projection = ", of the vocabulary projection for the masked ones only" if "vocabulary" in data["shape"] else ""
     return f"""## {job.title}
 {SMOKE if result["quick"] else ""}
@@ -149,7 +148,8 @@ the largest value in brackets; ratios (×) are taken within each repetition.
 
 Floor: matrix products at {", ".join(f"{rate:.0f} GFLOP/s in {precision}" for precision, rate in floors.items())}, measured between the runs. The
 arithmetic is counted as {data["flops"] / 1e12:.2f} TFLOP for every side, {data["flops"] / data["tokens"] / 1e6:.1f} MFLOP a token: the matrix
-products of real tokens{projection}; backward counts as two forwards.{first_only}
+products of real tokens{projection}; backward counts as two forwards. Of the last block
+bertsmith computes only what the loss depends on, which is less.
 
 Loss in the course of training, in nats, mean and standard deviation over the repetitions; each side draws its own order, masks and dropout.
 The Trainer that groups by length takes long batches first, so that its curve is one of length too; the loss on {data["held_out"]} sequences
