@@ -140,6 +140,15 @@ def weighted(
     return dropped_out(scores.softmax(-1), dropout) @ value
 
 
+def side_by_side(states: Float[Tensor, "*places hidden"], *layers: nn.Module) -> list[Float[Tensor, "*places hidden"]]:
+    """What linear layers of one shape make of the same states: by one product, unless a tuning technique has put something in their place."""
+    if any(type(layer) is not nn.Linear for layer in layers):
+        return [layer(states) for layer in layers]
+    weights, biases = ([getattr(layer, name) for layer in layers] for name in ("weight", "bias"))
+    bias = None if biases[0] is None else torch.cat(biases)
+    return list(F.linear(states, torch.cat(weights), bias).chunk(len(layers), -1))
+
+
 class Projections(nn.Module):
     """Query, key, value and output layers, as every kind of attention has them.
 
@@ -197,7 +206,7 @@ class SelfAttention(Projections):
             attended = attend(*self._projected(states, layout.places), layout, dropout, self.sight)
             return self.output(attended if chosen is None else attended.index_select(0, chosen.rows))
         query = self._split(self.query(states.index_select(0, chosen.rows)))
-        key, value = self._split(self.key(states)), self._split(self.value(states))
+        key, value = map(self._split, side_by_side(states, self.key, self.value))
         return self.output(attend(query, key, value, layout, dropout, queries=chosen.layout))
 
     def step(
@@ -228,7 +237,7 @@ class SelfAttention(Projections):
         return scores.masked_fill(~seen, float("-inf")).softmax(-1) * kept[:, None, :, None]
 
     def _projected(self, states: Tensor, places: Callable[[], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        query, key, value = self._split(self.query(states)), self._split(self.key(states)), self._split(self.value(states))
+        query, key, value = map(self._split, side_by_side(states, self.query, self.key, self.value))
         if self.rotary is None:
             return query, key, value
         waves = self.rotary.waves(places(), query.shape[-1])

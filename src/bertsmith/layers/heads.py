@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,6 +17,7 @@ from bertsmith.core.types import Batch
 from bertsmith.layers.activations import ACTIVATIONS
 from bertsmith.layers.dropout import Dropout
 from bertsmith.layers.layout import Encoded
+from bertsmith.layers.vocabulary_loss import vocabulary_loss
 
 POOLINGS: dict[str, Callable[[Encoded], Tensor]] = {"mean": Encoded.mean, "cls": Encoded.first}
 """Ways from the states of a sequence's tokens to one vector."""
@@ -312,6 +313,10 @@ class VocabularyHead(Transform):
         """Scores over the vocabulary for chosen states; take them with `Encoded.at`."""
         return F.linear(self.transformed(states), self._embedding[0].weight, self.bias)
 
+    def loss(self, states: Float[Tensor, "chosen hidden"], labels: Int[Tensor, " chosen"]) -> Float[Tensor, ""]:
+        """The cross-entropy of the right tokens, summed, in nats; see `vocabulary_loss`."""
+        return vocabulary_loss(self.transformed(states), self._embedding[0].weight, self.bias, labels)
+
 
 class ReplacedTokenHead(nn.Module):
     """ELECTRA's discriminator: is this token the one that was written, or one that a generator put in its place?
@@ -357,6 +362,12 @@ class NextTokenHead(nn.Module):
         """Scores of what follows each of the chosen states; take them with `Encoded.at`."""
         scores = F.linear(states, self._embedding[0].weight)
         return scores if self.bias is None else scores + self.bias
+
+    def loss(self, states: Float[Tensor, "chosen hidden"], labels: Int[Tensor, " chosen"], smoothing: float = 0.0) -> Float[Tensor, ""]:
+        """The cross-entropy of the right tokens, summed, in nats; see `vocabulary_loss`."""
+        weight = self._embedding[0].weight
+        bias = weight.new_zeros(len(weight)) if self.bias is None else self.bias[0]
+        return vocabulary_loss(states, weight, bias, labels, smoothing)
 
 
 class LastTokenClassifier(nn.Module):

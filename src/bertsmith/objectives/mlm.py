@@ -17,9 +17,9 @@ from torch import Tensor
 
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import IGNORED, Batch, Example, Features
+from bertsmith.layers.heads import VocabularyHead
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, Objective, objectives, pad, padded_inputs
-from bertsmith.objectives.cross_entropy import summed_cross_entropy
 from bertsmith.text.tokenizer import Pieces, Tokenizer
 from bertsmith.text.words import segmenters, word_starts
 
@@ -103,8 +103,9 @@ class MaskedLanguageModel(Objective):
         """Cross-entropy over the hidden places."""
         labels = batch.labels["mlm"]
         chosen = labels != IGNORED
-        scores: Tensor = model.heads["mlm"](model(batch, only=chosen).at(chosen))
-        return {"mlm": summed_cross_entropy(scores.float(), labels[chosen])}
+        head = model.heads["mlm"]
+        assert isinstance(head, VocabularyHead), "every family's head of this name is one"
+        return {"mlm": head.loss(model(batch, only=chosen).at(chosen), labels[chosen])}
 
     def _sequences(self, lines: Iterable[tuple[Example, Pieces]], room: int, tokenizer: Tokenizer) -> Iterator[Features]:
         ids, starts = np.zeros(0, np.int32), np.zeros(0, np.bool_)

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from jaxtyping import Int, Int32
 from torch import Tensor
-from torch.nn import functional as F
 
 from bertsmith.core.errors import DataError, MissingExtraError, RecipeError
 from bertsmith.core.types import Batch, Example, Features
@@ -21,6 +20,7 @@ from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.data.readers import wrong_text
 from bertsmith.generation import Generation, Written, generate, options_of
 from bertsmith.generation.forcing import forced
+from bertsmith.layers.heads import NextTokenHead
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Family, Model
 from bertsmith.models.sequence_to_sequence import SequenceToSequence
@@ -212,9 +212,10 @@ class TextToText(Task):
     def loss(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the target's tokens, each foretold from the source and those before it."""
         read, places, labels = forced(model, batch)
-        scores = model.heads["lm"](model(read, only=places).at(places)).float()
+        head = model.heads["lm"]
+        assert isinstance(head, NextTokenHead), "every family's head of this name is one"
         smoothing = self.label_smoothing if model.training else 0.0
-        return {self.name: F.cross_entropy(scores, labels, reduction="sum", label_smoothing=smoothing)}
+        return {self.name: head.loss(model(read, only=places).at(places), labels, smoothing)}
 
     def outputs(self, model: Model, batch: Batch) -> Sequence[Tensor]:
         """What the model writes about every source: how sure it is, and the tokens."""
