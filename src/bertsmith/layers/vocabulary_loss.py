@@ -67,7 +67,7 @@ class _VocabularyLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] (its own form)
         """What `forward` found, times what comes from above; in place, so that a second time is refused by PyTorch."""
         [upstream] = grad_outputs
         return *(None if gradient is None else gradient.mul_(upstream) for gradient in ctx.saved_tensors), None, None
