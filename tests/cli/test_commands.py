@@ -368,7 +368,7 @@ def test_an_interrupted_run_says_how_to_go_on(cli: Cli, recipe: Path, tmp_path: 
 def test_a_run_that_is_killed_goes_on(cli: Cli, recipe: Path, tmp_path: Path):
     """Ctrl-C in the middle of a training, in a process of its own, then the command that it says."""
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "bertsmith.cli", "run", str(recipe), "--out", str(out), "--set", "stage.reviews.train.epochs=2000"]
+    command = [sys.executable, "-m", "bertsmith", "run", str(recipe), "--out", str(out), "--set", "stage.reviews.train.epochs=2000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:

@@ -24,7 +24,7 @@ HEAVY = ("torch", "numpy", "tokenizers", "rich", "pydantic", "bertsmith.models",
 
 
 def started(*arguments: object) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "bertsmith.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "bertsmith", *map(str, arguments)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -60,7 +60,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]):
 def test_help_is_there_at_once(arguments: list[str]):
     def seconds() -> float:
         before = os.times()
-        subprocess.run([sys.executable, "-m", "bertsmith.cli", *arguments], check=True, capture_output=True)
+        subprocess.run([sys.executable, "-m", "bertsmith", *arguments], check=True, capture_output=True)
         after = os.times()
         return after.children_user + after.children_system - before.children_user - before.children_system
 
@@ -140,7 +140,7 @@ def test_a_full_disk_is_said_plainly(monkeypatch: pytest.MonkeyPatch, capsys: py
 @pytest.mark.parametrize(("variable", "coloured"), [("FORCE_COLOR", True), ("NO_COLOR", False)])
 def test_colour_is_as_the_user_wants_it(variable: str, coloured: bool):
     environment = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}} | {"TERM": "xterm"}
-    ran = subprocess.run([sys.executable, "-m", "bertsmith.cli", "predit"], env={**environment, variable: "1"}, capture_output=True, check=False)
+    ran = subprocess.run([sys.executable, "-m", "bertsmith", "predit"], env={**environment, variable: "1"}, capture_output=True, check=False)
     assert ran.returncode == 2
     assert (b"\x1b[" in ran.stderr) is coloured
 
@@ -183,6 +183,6 @@ def test_a_pipe_that_stays_open_is_answered_and_ctrl_c_ends_it(models: Path):
 
 def test_output_is_utf_8_whatever_the_locale(models: Path):
     environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
-    command = [sys.executable, "-m", "bertsmith.cli", "inspect", str(models / "single"), "好", "--json"]
+    command = [sys.executable, "-m", "bertsmith", "inspect", str(models / "single"), "好", "--json"]
     ran = subprocess.run(command, env=environment, capture_output=True, check=True)
     assert "好" in ran.stdout.decode("utf-8")

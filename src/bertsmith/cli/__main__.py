@@ -1,7 +1,0 @@
-"""`python -m bertsmith.cli`, for where no script is installed."""
-
-import sys
-
-from bertsmith.cli.main import run
-
-sys.exit(run())
