@@ -18,6 +18,8 @@ KEPT = ("name", "objective", "seed", "metrics", "steps", "epochs", "tokens", "se
 
 def main(name: str, runs: list[Path]) -> None:
     """Read, write, print."""
+    if unfinished := [str(run) for run in runs if not (run / "result.json").is_file()]:
+        raise SystemExit(f"no result.json in {', '.join(unfinished)}: a run that is finished has one")
     stages = [collected(stage) for run in runs for stage in json.loads((run / "result.json").read_text(encoding="utf-8"))["stages"]]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(stages, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -51,4 +53,6 @@ def _spread(values: list[float]) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        raise SystemExit(__doc__)
     main(sys.argv[1], [Path(run) for run in sys.argv[2:]])
