@@ -31,7 +31,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def new(heads: dict[str, int] | None = None, family: str = "bert", **config: Any) -> Checkpoint:
-    return create(family, TOKENIZER, {**SMALL, **config}, heads)
+    return create(family, TOKENIZER, {**(SMALL if family != "gpt2" else {}), **config}, heads)
 
 
 def saved(folder: Path, heads: dict[str, int] | None = None, family: str = "bert", **config: Any) -> Path:
@@ -91,6 +91,38 @@ class TestThereAndBack:
     def test_the_tokenizer_comes_back(self, tmp_path: Path):
         again = load(str(saved(tmp_path / "model"))).tokenizer
         assert again.encode("我爱bert", "你").input_ids.tolist() == TOKENIZER.encode("我爱bert", "你").input_ids.tolist()
+
+    def test_what_the_configuration_says_besides_comes_back_and_what_spoke_of_old_weights_does_not(self, tmp_path: Path):
+        kept = {"bos_token_id": 7, "eos_token_id": 3, "license": "mit", "pooler_fc_size": 8, "is_decoder": False, "task_specific_params": {"a": {}}}
+        folder = saved(tmp_path / "old", {"classification": 3})
+        change_config(folder, **kept, finetuning_task="sst2", torch_dtype="float16", transformers_version="4.2", _name_or_path="x", problem_type="y")
+        opened = load(str(folder), {"tagging": 2})
+        save(opened, tmp_path / "new")
+        content = json.loads((tmp_path / "new" / CONFIG).read_text())
+        assert {key: content.get(key) for key in kept} == kept
+        rest = content.keys() - kept.keys() - opened.model.family.to_config().keys()
+        assert {key: content[key] for key in rest} == {
+            "architectures": ["BertForTokenClassification"],
+            "id2label": {"0": "LABEL_0", "1": "LABEL_1"},
+            "label2id": {"LABEL_0": 0, "LABEL_1": 1},
+            "torch_dtype": "float32",
+        }
+        save(replace(opened, task={"name": "tagging"}), tmp_path / "new")
+        assert "task_specific_params" not in json.loads((tmp_path / "new" / CONFIG).read_text())
+
+    @pytest.mark.parametrize("file", [True, False])
+    def test_how_a_model_writes_is_said_in_one_place(self, file: bool, tmp_path: Path):
+        folder = saved(tmp_path / "old", {"lm": 0}, "gpt2", n_embd=8, n_layer=1, n_head=2, n_positions=12)
+        change_config(folder, num_beams=3, n_ctx=12)
+        if file:
+            (folder / "generation_config.json").write_text(json.dumps({"num_beams": 2}))
+        opened = load(str(folder))
+        save(opened, tmp_path / "new")
+        content, written = (json.loads((tmp_path / "new" / name).read_text()) for name in (CONFIG, "generation_config.json"))
+        assert ("num_beams" in content, content["n_ctx"], written["num_beams"]) == (False, 12, 2 if file else 3)
+        save(replace(opened, model=opened.model.with_heads({})), tmp_path / "bare")
+        assert json.loads((tmp_path / "bare" / CONFIG).read_text())["num_beams"] == 3
+        assert not (tmp_path / "bare" / "generation_config.json").exists()
 
     def test_what_was_opened_is_ready_for_use(self, tmp_path: Path):
         checkpoint = load(str(saved(tmp_path / "model", {"classification": 2})))

@@ -81,6 +81,16 @@ def _adapter(folder: Path) -> str | None:
 
 
 def _notes(checkpoint: Checkpoint, model: str) -> Iterator[str]:
+    tokenizer = checkpoint.tokenizer
+    if gaps := [number for number in range(tokenizer.vocabulary_size) if not tokenizer.token(number)]:
+        yield (
+            f"{len(gaps):,} of the {tokenizer.vocabulary_size:,} ids of the vocabulary have no token (the first is {gaps[0]}): its file leaves them "
+            "out, or lists tokens twice. No text ever has them; if the model knows them, fetch the tokenizer's files again"
+        )
+    yield from _missing_heads(checkpoint, model)
+
+
+def _missing_heads(checkpoint: Checkpoint, model: str) -> Iterator[str]:
     """Heads of pre-training that are not there, and what to do about it; a fine-tuned model is expected to have lost them."""
     heads = checkpoint.model.family.heads
     if any(heads[name].labelled for name in checkpoint.stored_heads):
