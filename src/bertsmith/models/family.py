@@ -273,7 +273,7 @@ class Family(ABC):
         for name in (field.name for field in dataclasses.fields(self)):
             value, hint = getattr(self, name), hints[name]
             least = 0 if name.endswith("_id") else 1
-            if hint is int and value < least:
+            if int in (hint, *get_args(hint)) and value is not None and value < least:
                 yield f"{name} is {value}; it must be at least {least}"
             low, high = (1, math.inf) if name.endswith("_theta") else (0, 1)
             if (hint is float or float in get_args(hint)) and value is not None and not low <= value <= high:
@@ -281,6 +281,13 @@ class Family(ABC):
         for name in ACTIVATION_KEYS & {field.name for field in dataclasses.fields(self)}:
             if getattr(self, name) not in ACTIVATIONS:
                 yield f"{name} is {getattr(self, name)!r}; known: {', '.join(ACTIVATIONS)}"
+
+    def _uneven(self, width: str, heads: str, parts: int = 1) -> Iterator[str]:
+        """That a width cannot be shared out evenly among heads, each of them in so many parts, if it cannot; by their keys."""
+        whole, number = getattr(self, width), getattr(self, heads)
+        if number > 0 and whole % (parts * number):
+            multiple = heads if parts == 1 else f"{parts} * {heads}"
+            yield f"{width} is {whole}; it must be a multiple of {multiple}, which is {parts * number}"
 
     def to_config(self) -> dict[str, Any]:
         """The content of a `config.json`, without the architecture."""
