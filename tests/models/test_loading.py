@@ -257,6 +257,10 @@ class TestWhatIsWrongWithAFolder:
         problems = self.assert_refused(folder, "the weights in .* do not fit its config.json")
         assert problems == ("adapter.up is there; no bert model has it", "bert.embeddings.factor.weight is there; no bert model has it")
 
+    def test_weights_under_an_old_and_a_present_name_are_refused(self, folder: Path):
+        change_weights(folder, lambda weights: weights.update({"bert.embeddings.LayerNorm.gamma": torch.zeros(8)}))
+        assert self.assert_refused(folder, "there under an old name and under the present one") == ("bert.embeddings.LayerNorm.weight",)
+
     def test_missing_weights_are_all_named(self, folder: Path):
         gone = ["bert.embeddings.LayerNorm.bias", "bert.encoder.layer.1.attention.self.key.weight", "cls.predictions.transform.LayerNorm.bias"]
         change_weights(folder, lambda weights: [weights.pop(name) for name in gone])

@@ -10,6 +10,7 @@ from bertsmith.checkpoint.folder import read_json, read_weights, weight_files
 from bertsmith.checkpoint.licence import licence_of
 from bertsmith.inspecting.inspection import facts_of
 from bertsmith.models.loading import Checkpoint, outline
+from bertsmith.models.stored import architectures_of
 from bertsmith.objectives.remedy import recipe_for, without_head
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -39,7 +40,7 @@ def contents_of(model: str) -> dict[str, Any]:
         "model": model,
         "folder": str(folder),
         **facts_of(checkpoint),
-        "architectures": [str(name) for name in config.get("architectures") or []],
+        "architectures": architectures_of(config),
         "tokenizer": _kind(checkpoint.tokenizer),
         "chinese_characters": _chinese(checkpoint.tokenizer),
         "trained_heads": sorted(checkpoint.stored_heads),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,18 @@ def full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> d
         seen = f"; their names are those of {likely}" if likely else ""
         question = f"is model_type in {folder / 'config.json'} right?"
         raise CheckpointError(f"{len(unknown)} weights in {folder} do not belong to a {family.model_type} model{seen}: {question}", unknown)
+    if twice := [name for name, count in Counter(full[modern_name(name)] for name in weights).items() if count > 1]:
+        raise CheckpointError(f"weights in {folder} are there under an old name and under the present one: take out one of each", twice)
     named = family.weights.unfold({full[modern_name(name)]: upright(name, weight) for name, weight in weights.items()})
     tables = [family.weights, *(head.weights for head in family.heads.values())]
     copies = {original: named[copy] for table in tables for copy, original in table.copies.items() if copy in named}
     return {**copies, **named}
+
+
+def architectures_of(config: Mapping[str, Any]) -> list[str]:
+    """The classes of `transformers` that a `config.json` names."""
+    named = config.get("architectures")
+    return [str(name) for name in named] if isinstance(named, list) else []
 
 
 def stored_heads(family: Family, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> list[str]:
@@ -35,7 +44,7 @@ def stored_heads(family: Family, weights: Mapping[str, Tensor], config: Mapping[
     Where two heads share names (`classifier`), the architecture decides; where it does not, or names both (a tagger, and one with a chain on it), a
     head that is wholly part of another gives way to it, and of two with the same names the second to the first.
     """
-    architectures = {str(name) for name in config.get("architectures") or []} - {family.base_architecture}
+    architectures = set(architectures_of(config)) - {family.base_architecture}
     names = {head: set(known.weights.rules.values()) for head, known in family.heads.items()}
     named = {head for head in family.heads if family.heads[head].architecture in architectures}
     complete = [name for name, head in family.heads.items() if _is_complete(head, weights, named=name in named)]

@@ -33,7 +33,7 @@ def examined_heads(stage: Stage, objective: Objective, start: Start, earlier: St
     if not isinstance(start.place, Path) or not requests.keys() <= start.family.heads.keys():
         return []
     if earlier is not None:
-        stored = frozenset() if earlier.parts else frozenset(earlier.objective.heads())
+        stored = frozenset[str]() if earlier.parts else frozenset(earlier.objective.heads())
         fresh = {name for name, request in requests.items() if name not in stored and is_drawn(start.family.head(name), request.labels, None)}
     else:
         try:
