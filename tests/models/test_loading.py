@@ -124,6 +124,12 @@ class TestThereAndBack:
         assert json.loads((tmp_path / "bare" / CONFIG).read_text())["num_beams"] == 3
         assert not (tmp_path / "bare" / "generation_config.json").exists()
 
+    def test_a_padding_token_that_nobody_named_and_the_vocabulary_does_not_have_is_the_tokenizers(self, tmp_path: Path):
+        folder = saved(tmp_path / "old", {"lm": 0}, "gpt2", n_embd=8, n_layer=1, n_head=2, n_positions=12)
+        change_config(folder, pad_token_id=...)
+        save(load(str(folder)), tmp_path / "new")
+        assert json.loads((tmp_path / "new" / CONFIG).read_text())["pad_token_id"] == TOKENIZER.pad_id
+
     def test_what_was_opened_is_ready_for_use(self, tmp_path: Path):
         checkpoint = load(str(saved(tmp_path / "model", {"classification": 2})))
         assert not checkpoint.model.training

@@ -162,27 +162,15 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
 
 def write(checkpoint: Checkpoint, folder: Path) -> None:
     """Write the files of `save` into a folder that is there. Its `config.json` says what that of the opened folder said, as far as that holds."""
-    family, heads = checkpoint.model.family, list(checkpoint.model.heads)
-    writes = "lm" in heads and bool(checkpoint.model.generation)
-    config = {
-        "architectures": [_architecture(family, heads)],
-        **family.to_config(),
-        **_described(checkpoint, writes=writes),
-        "torch_dtype": "float32",
-    }
-    if labels := _label_names(checkpoint):
-        config["id2label"] = {str(number): label for number, label in enumerate(labels)}
-        config["label2id"] = {label: number for number, label in enumerate(labels)}
-    if problem := checkpoint.task.get("problem_type"):
-        config["problem_type"] = problem
-    write_json(folder / "config.json", config)
+    writes = "lm" in checkpoint.model.heads and bool(checkpoint.model.generation)
+    write_json(folder / "config.json", _config(checkpoint, writes=writes))
     write_weights(folder, published_weights(checkpoint.model))
     checkpoint.tokenizer.save(folder)
     if writes:
         write_json(folder / GENERATION_FILE, checkpoint.model.generation)
     if checkpoint.task:
         write_json(folder / TASK_FILE, {"task": dict(checkpoint.task)})
-    write_vector_settings(checkpoint.vectors, folder, family.hidden_size)
+    write_vector_settings(checkpoint.vectors, folder, checkpoint.model.family.hidden_size)
 
 
 def published_weights(model: Model) -> dict[str, Tensor]:
@@ -304,6 +292,30 @@ def _label_names(checkpoint: Checkpoint) -> tuple[str, ...]:
 
 def _unnamed(count: int) -> tuple[str, ...]:
     return tuple(f"LABEL_{number}" for number in range(count))
+
+
+def _config(checkpoint: Checkpoint, *, writes: bool) -> dict[str, Any]:
+    """The content of `config.json`.
+
+    Args:
+        checkpoint: What is saved.
+        writes: Whether how it writes is said in a file of its own.
+    """
+    family, heads = checkpoint.model.family, list(checkpoint.model.heads)
+    config: dict[str, Any] = {
+        "architectures": [_architecture(family, heads)],
+        **family.to_config(),
+        **_described(checkpoint, writes=writes),
+        "torch_dtype": "float32",
+    }
+    if family.pad_token_id >= family.vocab_size:  # the default of published models, where a smaller one names none (Chinese GPT-2)
+        config["pad_token_id"] = checkpoint.tokenizer.pad_id
+    if labels := _label_names(checkpoint):
+        config["id2label"] = {str(number): label for number, label in enumerate(labels)}
+        config["label2id"] = {label: number for number, label in enumerate(labels)}
+    if problem := checkpoint.task.get("problem_type"):
+        config["problem_type"] = problem
+    return config
 
 
 def _described(checkpoint: Checkpoint, *, writes: bool) -> dict[str, Any]:
