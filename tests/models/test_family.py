@@ -153,6 +153,11 @@ def test_keys_that_only_describe_are_passed_over():
     assert Bert.from_config(config) == Bert()
 
 
+def test_what_is_not_built_and_what_is_impossible_are_said_together():
+    found = problems({"is_decoder": True, "hidden_size": 7, "num_attention_heads": 2, "num_hidden_layers": 0})
+    assert [problem.split()[0] for problem in found] == ["is_decoder", "num_hidden_layers", "hidden_size"]
+
+
 def test_a_key_that_is_misspelt_is_told_from_one_that_is_not_known():
     [problem] = problems({"hiden_act": "relu"})
     assert "hiden_act is 'relu', and what it does to the model is not known (did you mean 'hidden_act'?)" in problem

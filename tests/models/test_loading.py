@@ -322,6 +322,12 @@ class TestWhatIsWrongWithAFolder:
         problems = self.assert_refused(folder, message)
         assert "bert.embeddings.word_embeddings.weight" in problems
 
+    def test_the_configuration_of_another_family(self, tmp_path: Path):
+        folder = saved(tmp_path / "model", {"lm": 0}, "gpt2", n_embd=8, n_layer=1, n_head=2, n_positions=12)
+        change_config(folder, model_type="bert")
+        problems = self.assert_refused(folder, r"a bert model that cannot be built; its keys are those of gpt2: is model_type right\?")
+        assert any(problem.startswith("n_embd is 8") for problem in problems)
+
     def test_a_configuration_with_several_mistakes(self, folder: Path):
         change_config(folder, hidden_size="8", is_decoder=True, num_hidden_layers=-2)
         problems = self.assert_refused(folder, r"config.json describes a bert model that cannot be built")

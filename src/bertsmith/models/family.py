@@ -259,10 +259,11 @@ class Family(ABC):
         """
         fields = {field.name for field in dataclasses.fields(cls)}
         known = {key: value for key, value in config.items() if key in fields and value is not None}
-        problems = [*cls._wrong_types(known), *cls._not_built(config, fields)]
-        if not problems:
+        wrong = list(cls._wrong_types(known))
+        problems = [*wrong, *cls._not_built(config, fields)]
+        if not wrong:
             family = cls(**known)
-            problems = list(family.impossible())
+            problems += family.impossible()
             if not problems:
                 return family
         raise CheckpointError(f"{origin} describes a {cls.model_type} model that cannot be built", problems)

@@ -205,7 +205,21 @@ def family_of(config: Mapping[str, Any], folder: Path) -> Family:
     if model_type not in list(families):
         hint = nearest(str(model_type), families)
         raise CheckpointError(f"{file} says that model_type is {model_type!r}, which is not built{hint}; built: {', '.join(families)}")
-    return families[str(model_type)].from_config(config, str(file))
+    try:
+        return families[str(model_type)].from_config(config, str(file))
+    except CheckpointError as error:
+        if others := [name for name, kind in families.items() if _reads(kind, config)]:
+            hint = f"its keys are those of {' or '.join(others)}: is model_type right?"
+            raise CheckpointError(f"{error.summary}; {hint}", error.problems) from error
+        raise
+
+
+def _reads(kind: type[Family], config: Mapping[str, Any]) -> bool:
+    try:
+        kind.from_config(config)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _check_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
