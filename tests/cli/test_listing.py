@@ -53,6 +53,25 @@ def test_a_folder_without_the_head_for_hidden_tokens_says_so_and_offers_the_way_
     assert (stage.start, type(stage.objective).name) == (str(models / "bare"), "mlm")
 
 
+def test_ids_that_a_vocabulary_leaves_out_are_told(cli: Cli, models: Path, tmp_path: Path):
+    for file in (models / "pretrained").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "tokenizer.json").unlink()
+    tokens = (tmp_path / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    tokens[7] = tokens[9]
+    (tmp_path / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
+    ran = cli("models", tmp_path)
+    assert ran.status == 0
+    assert "note: 1 of the 118 ids of the vocabulary have no token (the first is 7)" in ran.out
+    assert cli("inspect", tmp_path, "很[MASK]").status == 0
+    assert not any("no token" in note for note in contents_of(str(models / "pretrained"))["notes"])
+
+
+def test_the_built_in_model_names_its_licence():
+    found = contents_of("builtin:mini-zh")
+    assert (found["licence"], found["licence_source"]) == ("apache-2.0", "README.md")
+
+
 def test_a_mask_that_nothing_can_fill_is_answered_with_the_way_out(cli: Cli, models: Path):
     ran = cli("inspect", models / "bare", "很[MASK]")
     assert ran.status == 0

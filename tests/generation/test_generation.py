@@ -54,7 +54,7 @@ def theirs(both: Pair, batch: Batch, options: Generation) -> list[list[tuple[lis
     names = {
         "max_new_tokens": "max_new_tokens", "min_new_tokens": "min_new_tokens", "eos_token_id": "eos_token_id", "beams": "num_beams",
         "no_repeat_ngram": "no_repeat_ngram_size", "repetition_penalty": "repetition_penalty", "forced_bos_token_id": "forced_bos_token_id",
-        "forced_eos_token_id": "forced_eos_token_id", "num_return_sequences": "num_return_sequences",
+        "forced_eos_token_id": "forced_eos_token_id", "num_return_sequences": "num_return_sequences", "renormalize": "renormalize_logits",
     }  # fmt: skip
     values: dict[str, Any] = {name: getattr(options, ours) for ours, name in names.items()}
     if options.beams > 1:
@@ -97,6 +97,7 @@ def values_of(draw: st.DrawFn) -> dict[str, Any]:
         # In transformers padding is a token like others for no_repeat_ngram_size; where it is never written, that makes no difference.
         "suppressed": (PADDING, *draw(st.sets(st.integers(4, len(VOCABULARY) - 1), max_size=3))),
         "num_return_sequences": draw(st.integers(1, beams)),
+        "renormalize": draw(st.booleans()),
     }
 
 
@@ -361,13 +362,25 @@ def test_a_decoder_that_was_edited_is_left_alone(pairs: dict[str, Pair]):
 def test_published_options():
     options = published(
         {"num_beams": 4, "max_length": 142, "min_length": 56, "length_penalty": 2.0, "no_repeat_ngram_size": 3, "early_stopping": True,
-         "decoder_start_token_id": 2, "eos_token_id": [2], "forced_bos_token_id": 0, "forced_eos_token_id": 2, "bad_words_ids": [[5], [2], [6, 7]],
-         "temperature": 0.2, "do_sample": False}
+         "decoder_start_token_id": 2, "eos_token_id": [2], "forced_bos_token_id": 0, "forced_eos_token_id": 2, "bad_words_ids": [[5], [2]],
+         "temperature": 0.2, "do_sample": False, "renormalize_logits": True, "diversity_penalty": 0.0, "num_beam_groups": 1, "suppress_tokens": None}
     )  # fmt: skip
     assert options == Generation(
         beams=4, max_new_tokens=141, min_new_tokens=55, length_penalty=2.0, no_repeat_ngram=3, early_stopping=True, decoder_start_token_id=2,
-        eos_token_id=2, forced_bos_token_id=0, forced_eos_token_id=2, suppressed=(5,),
+        eos_token_id=2, forced_bos_token_id=0, forced_eos_token_id=2, suppressed=(5,), renormalize=True,
     )  # fmt: skip
     assert published({}) == Generation()
-    with pytest.raises(RecipeError, match=r"eos_token_id is \[2, 3\]"):
-        published({"eos_token_id": [2, 3]})
+
+
+def test_what_is_published_and_cannot_be_done_is_told_all_at_once():
+    wrong = {
+        "eos_token_id": [2, 3],
+        "num_beams": "4",
+        "length_penalty": True,
+        "num_beam_groups": 2,
+        "suppress_tokens": [7],
+        "bad_words_ids": [[6, 7]],
+    }
+    with pytest.raises(RecipeError, match="mend its generation_config") as caught:
+        published(wrong)
+    assert sorted(problem.partition(" is ")[0] for problem in caught.value.problems) == sorted(wrong)

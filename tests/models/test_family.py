@@ -134,6 +134,10 @@ def test_a_roberta_without_a_position_for_a_token_is_refused():
         ("layer_norm_type", "rms"),
         ("attention_kind", "sparse"),
         ("use_rotary", True),
+        ("quantization_config", {"bits": 4}),
+        ("rope_scaling", {"type": "linear", "factor": 2.0}),
+        ("auto_map", {"AutoModel": "modeling.Own"}),
+        ("skipped_layers", [3]),
     ],
 )
 def test_a_key_that_changes_the_arithmetic_is_refused(key: str, value: Any):
@@ -142,11 +146,16 @@ def test_a_key_that_changes_the_arithmetic_is_refused(key: str, value: Any):
 
 
 def test_keys_that_only_describe_are_passed_over():
-    empty = {"a_list": [1], "cell": {}, "switched_off": False, "unset": None, "none_of_it": 0, "pre_trained": ""}
+    empty = {"a_list": [], "cell": {}, "switched_off": False, "unset": None, "none_of_it": 0, "pre_trained": ""}
     texts = ["some_note", "name", "base_model", "training_data", "tokenizer_version", "_commit_hash", "sbert_ce_default_activation_function"]
-    config = dict.fromkeys(DESCRIPTIVE, 7) | empty | dict.fromkeys(texts, "text") | {"_seen": 3}
+    config = dict.fromkeys(DESCRIPTIVE, 7) | empty | dict.fromkeys(texts, "text") | {"_seen": 3, "languages": ["zh"]}
     config["pad_token_id"] = 0
     assert Bert.from_config(config) == Bert()
+
+
+def test_what_is_not_built_and_what_is_impossible_are_said_together():
+    found = problems({"is_decoder": True, "hidden_size": 7, "num_attention_heads": 2, "num_hidden_layers": 0})
+    assert [problem.split()[0] for problem in found] == ["is_decoder", "num_hidden_layers", "hidden_size"]
 
 
 def test_a_key_that_is_misspelt_is_told_from_one_that_is_not_known():

@@ -31,7 +31,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def new(heads: dict[str, int] | None = None, family: str = "bert", **config: Any) -> Checkpoint:
-    return create(family, TOKENIZER, {**SMALL, **config}, heads)
+    return create(family, TOKENIZER, {**(SMALL if family != "gpt2" else {}), **config}, heads)
 
 
 def saved(folder: Path, heads: dict[str, int] | None = None, family: str = "bert", **config: Any) -> Path:
@@ -91,6 +91,44 @@ class TestThereAndBack:
     def test_the_tokenizer_comes_back(self, tmp_path: Path):
         again = load(str(saved(tmp_path / "model"))).tokenizer
         assert again.encode("我爱bert", "你").input_ids.tolist() == TOKENIZER.encode("我爱bert", "你").input_ids.tolist()
+
+    def test_what_the_configuration_says_besides_comes_back_and_what_spoke_of_old_weights_does_not(self, tmp_path: Path):
+        kept = {"bos_token_id": 7, "eos_token_id": 3, "license": "mit", "pooler_fc_size": 8, "is_decoder": False, "task_specific_params": {"a": {}}}
+        folder = saved(tmp_path / "old", {"classification": 3})
+        change_config(folder, **kept, finetuning_task="sst2", torch_dtype="float16", transformers_version="4.2", _name_or_path="x", problem_type="y")
+        opened = load(str(folder), {"tagging": 2})
+        save(opened, tmp_path / "new")
+        content = json.loads((tmp_path / "new" / CONFIG).read_text())
+        assert {key: content.get(key) for key in kept} == kept
+        rest = content.keys() - kept.keys() - opened.model.family.to_config().keys()
+        assert {key: content[key] for key in rest} == {
+            "architectures": ["BertForTokenClassification"],
+            "id2label": {"0": "LABEL_0", "1": "LABEL_1"},
+            "label2id": {"LABEL_0": 0, "LABEL_1": 1},
+            "torch_dtype": "float32",
+        }
+        save(replace(opened, task={"name": "tagging"}), tmp_path / "new")
+        assert "task_specific_params" not in json.loads((tmp_path / "new" / CONFIG).read_text())
+
+    @pytest.mark.parametrize("file", [True, False])
+    def test_how_a_model_writes_is_said_in_one_place(self, file: bool, tmp_path: Path):
+        folder = saved(tmp_path / "old", {"lm": 0}, "gpt2", n_embd=8, n_layer=1, n_head=2, n_positions=12)
+        change_config(folder, num_beams=3, n_ctx=12)
+        if file:
+            (folder / "generation_config.json").write_text(json.dumps({"num_beams": 2}))
+        opened = load(str(folder))
+        save(opened, tmp_path / "new")
+        content, written = (json.loads((tmp_path / "new" / name).read_text()) for name in (CONFIG, "generation_config.json"))
+        assert ("num_beams" in content, content["n_ctx"], written["num_beams"]) == (False, 12, 2 if file else 3)
+        save(replace(opened, model=opened.model.with_heads({})), tmp_path / "bare")
+        assert json.loads((tmp_path / "bare" / CONFIG).read_text())["num_beams"] == 3
+        assert not (tmp_path / "bare" / "generation_config.json").exists()
+
+    def test_a_padding_token_that_nobody_named_and_the_vocabulary_does_not_have_is_the_tokenizers(self, tmp_path: Path):
+        folder = saved(tmp_path / "old", {"lm": 0}, "gpt2", n_embd=8, n_layer=1, n_head=2, n_positions=12)
+        change_config(folder, pad_token_id=...)
+        save(load(str(folder)), tmp_path / "new")
+        assert json.loads((tmp_path / "new" / CONFIG).read_text())["pad_token_id"] == TOKENIZER.pad_id
 
     def test_what_was_opened_is_ready_for_use(self, tmp_path: Path):
         checkpoint = load(str(saved(tmp_path / "model", {"classification": 2})))
@@ -225,6 +263,10 @@ class TestWhatIsWrongWithAFolder:
         problems = self.assert_refused(folder, "the weights in .* do not fit its config.json")
         assert problems == ("adapter.up is there; no bert model has it", "bert.embeddings.factor.weight is there; no bert model has it")
 
+    def test_weights_under_an_old_and_a_present_name_are_refused(self, folder: Path):
+        change_weights(folder, lambda weights: weights.update({"bert.embeddings.LayerNorm.gamma": torch.zeros(8)}))
+        assert self.assert_refused(folder, "there under an old name and under the present one") == ("bert.embeddings.LayerNorm.weight",)
+
     def test_missing_weights_are_all_named(self, folder: Path):
         gone = ["bert.embeddings.LayerNorm.bias", "bert.encoder.layer.1.attention.self.key.weight", "cls.predictions.transform.LayerNorm.bias"]
         change_weights(folder, lambda weights: [weights.pop(name) for name in gone])
@@ -279,6 +321,12 @@ class TestWhatIsWrongWithAFolder:
         message = r"weights in .* do not belong to a roberta model; their names are those of bert: is model_type in .*config.json right\?"
         problems = self.assert_refused(folder, message)
         assert "bert.embeddings.word_embeddings.weight" in problems
+
+    def test_the_configuration_of_another_family(self, tmp_path: Path):
+        folder = saved(tmp_path / "model", {"lm": 0}, "gpt2", n_embd=8, n_layer=1, n_head=2, n_positions=12)
+        change_config(folder, model_type="bert")
+        problems = self.assert_refused(folder, r"a bert model that cannot be built; its keys are those of gpt2: is model_type right\?")
+        assert any(problem.startswith("n_embd is 8") for problem in problems)
 
     def test_a_configuration_with_several_mistakes(self, folder: Path):
         change_config(folder, hidden_size="8", is_decoder=True, num_hidden_layers=-2)

@@ -107,7 +107,7 @@ def test_without_a_list_the_number_counts():
         ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling"),
         ({"global_rope_theta": 0.5}, "global_rope_theta is 0.5; it must be at least 1"),
         ({"decoder_bias": False}, "decoder_bias is False"),
-        ({"num_attention_heads": 256}, "multiple of twice num_attention_heads"),
+        ({"num_attention_heads": 256}, "multiple of 2 * num_attention_heads, which is 512"),
         ({"classifier_pooling": "max"}, "classifier_pooling is 'max'; known: mean, cls"),
         ({"classifier_activation": "swoosh"}, "classifier_activation is 'swoosh'"),
         ({"attention_dropout": 2.0}, "attention_dropout is 2.0; it must be between 0 and 1"),

@@ -113,13 +113,14 @@ def test_what_belongs_to_a_model_is_taken_over_and_what_does_not_is_named(tmp_pa
     (folder / "tf_model.h5").write_text("x")
     (folder / "1_Pooling").mkdir()
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "pooler_num_fc_layers": 3, "eos_token_id": 7}))
+    (folder / "config.json").write_text(json.dumps({**config, "finetuning_task": "sst2", "pooler_num_fc_layers": 3, "eos_token_id": 7}))
     found = assert_converted(peer, "mlm", folder, tmp_path / "new")
     assert {"README.md", "LICENSE", "generation_config.json"} <= {file.name for file in (tmp_path / "new").iterdir()}
     assert said(found, "left behind: 1_Pooling/, tf_model.h5")
     [config_change] = [change for change in found.changes if "config.json no longer has" in change]
-    assert "pooler_num_fc_layers" in config_change
-    assert json.loads((tmp_path / "new" / "config.json").read_text())["eos_token_id"] == 7
+    assert config_change.startswith("config.json no longer has finetuning_task, id2label, label2id: ")
+    content = json.loads((tmp_path / "new" / "config.json").read_text())
+    assert (content["eos_token_id"], content["pooler_num_fc_layers"]) == (7, 3)
 
 
 def test_a_clean_folder_stays_as_it_is(tmp_path: Path):

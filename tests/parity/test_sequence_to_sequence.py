@@ -15,8 +15,12 @@ from transformers.models.bart.modeling_bart import shift_tokens_right
 
 from bertsmith.core.errors import CheckpointError
 from bertsmith.core.types import IGNORED, Batch
+from bertsmith.generation.running import Parts
+from bertsmith.inference.fused_decoder import FusedDecoder, fused
+from bertsmith.layers.cache import Cache
 from bertsmith.layers.decoder import EncoderDecoder, shifted
 from bertsmith.models import Checkpoint, load, save
+from bertsmith.testing.tiny import answered
 from bertsmith.text.tokenizer import Tokenizer
 from tests.parity.peers import (
     FAMILIES,
@@ -70,6 +74,38 @@ def test_the_loss_of_labels_with_gaps_and_padding_on_the_left_is_equal(family: s
     loss.backward()
     expected.backward()
     assert assert_gradients_equal(both) == len(list(both.checkpoint.model.parameters()))
+
+
+def in_steps(checkpoint: Checkpoint, batch: Batch) -> Tensor:
+    """What the fused decoder says in bfloat16, token by token."""
+    assert batch.target is not None
+    parts, width = fused(Parts.of(checkpoint.model), torch.bfloat16), batch.target.input_ids.shape[1]
+    assert isinstance(parts.decoder, FusedDecoder)
+    assert parts.encoder is not None
+    assert parts.remember is not None
+    cache = Cache(parts.layers, torch.ones_like(batch.target.input_ids[:, :1]).bool(), width - 1)
+    parts.remember(parts.encoder(batch), cache)
+    states = [parts.decoder.step(column, cache) for column in batch.target.input_ids.split(1, dim=1)]
+    return parts.head(torch.cat(states, dim=1)[answered(batch)])
+
+
+@pytest.mark.parametrize("how", ["whole", "autocast", "in steps"])
+@pytest.mark.parametrize("family", WITH_TARGETS)
+def test_bfloat16_is_within_its_rounding(family: str, how: str, tmp_path: Path):
+    """All roundings together err by less than the step from one number of bfloat16 to the next; and not farther from float32 than the peer."""
+    both, batch = pair(family, "lm", tmp_path), ragged(family)
+    with torch.inference_mode():
+        exact = theirs(both.peer, "lm", batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=how == "autocast"):
+            if how != "autocast":
+                both.peer.to(torch.bfloat16)
+            rounded = theirs(both.peer, "lm", batch).float()
+            if how == "whole":
+                both.checkpoint.model.to(torch.bfloat16)
+            mine = (in_steps(both.checkpoint, batch) if how == "in steps" else ours(both.checkpoint, "lm", batch)).float()
+    error, of_peer = ((scores - exact).norm() / exact.norm() for scores in (mine, rounded))
+    assert 0 < error < torch.finfo(torch.bfloat16).eps
+    assert error < 1.3 * of_peer
 
 
 def test_labels_are_shifted_as_in_transformers():

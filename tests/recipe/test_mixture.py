@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ import pytest
 import torch
 
 from bertsmith.core.errors import InterruptedRunError, RecipeError
+from bertsmith.models.family import families
 from bertsmith.models.loading import load
 from bertsmith.recipe import parse, to_toml
+from bertsmith.tasks.mixture import Mixture
+from bertsmith.tasks.text_to_text import TextToText
+from bertsmith.testing.tiny import tiny_family, tiny_model
 from tests.recipe.conftest import MATCH, Listener, changed, run_stages
 
 TEXTS = {"name": "text", "objective": {"name": "mlm", "unit": "token", "max_length": 32}, "data": {"train": "raw.txt", "valid": 0.2}}
@@ -72,6 +77,25 @@ def test_a_later_stage_starts_from_the_shared_encoder(world: Path):
     after = {**changed(MATCH, train={"epochs": 1, "batch_size": 8}), "name": "after", "from": "stage:together"}
     result = run_stages(world, together(REVIEWS, LENGTHS, train={"epochs": 1, "batch_size": 8}), after)
     assert [stage.name for stage in result.stages] == ["together", "after"]
+
+
+def test_what_the_configuration_of_the_start_says_is_said_of_all_that_comes_of_it(world: Path):
+    shutil.copytree((world / "base").resolve(), world / "described")
+    file = world / "described/config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "license": "mit", "eos_token_id": 3}))
+    after = {**changed(MATCH, train={"epochs": 1}), "name": "after", "from": "stage:together"}
+    run_stages(world, {**together(REVIEWS, LENGTHS, train={"epochs": 1}), "from": "described"}, after)
+    for place in ("together", "together/parts/reviews", "together/parts/ratings", "after"):
+        content = json.loads((world / "out/stages" / place / "model/config.json").read_text())
+        assert (content["license"], content["eos_token_id"]) == ("mit", 3), place
+
+
+def test_a_part_sees_how_the_model_writes():
+    model = tiny_model(tiny_family(families["gpt2"]), {"lm": 0})
+    model.generation = {"num_beams": 3}
+    mixture = Mixture(parts={"summaries": TextToText()})
+    parts = model.with_heads({"summaries:lm": model.heads["lm"]})
+    assert mixture.view(parts, "summaries").generation == {"num_beams": 3}
 
 
 def test_it_goes_on_where_it_was_stopped(world: Path, tmp_path: Path):

@@ -46,9 +46,12 @@ def test_a_later_stage_goes_on_with_its_head(world: Path):
 
 
 def test_a_model_without_the_head_is_refused_unless_it_is_to_learn_it_here(world: Path):
-    with pytest.raises(RecipeError, match="stage 'prompted' needs the head mlm with its weights") as caught:
-        run_stages(world, {**PROMPTED, "from": "headless"})
-    assert "Continue pre-training first" in str(caught.value)
+    for dry_run in (True, False):
+        with pytest.raises(RecipeError, match=r"stage 'prompted' \(stage\[0\]\).task: needs the head mlm with its weights\. ") as caught:
+            run_stages(world, {**PROMPTED, "from": "headless"}, dry_run=dry_run)
+        assert "Continue pre-training first" in str(caught.value)
+    with pytest.raises(RecipeError, match="needs the head mlm with its weights, and the stage 'match' leaves none; train it in a stage between"):
+        run_stages(world, {**MATCH, "from": "base"}, {**PROMPTED, "from": "stage:match"}, dry_run=True)
     result = run_stages(world, {**PROMPTED, "from": "headless", "task": {**TASK, "untrained_head": True}}, out="untrained")
     assert "before" not in result.stages[0].metrics
     assert any("they are random and learned here" in note for note in result.stages[0].notes)

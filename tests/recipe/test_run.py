@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -417,6 +418,32 @@ def test_a_head_that_the_model_lacks_is_said(world: Path):
     run_stages(world, ADAPT, MATCH, out="two", progress=listener)
     assert not listener.told("Chinese-BERT-wwm")
     assert listener.told("stage 'match': the classification head is new; it has: mlm")
+
+
+def test_a_dry_run_says_which_pre_trained_heads_are_random(world: Path):
+    told = "stage 'adapt': the model comes without weights for predicting hidden tokens"
+    listener = Listener()
+    assert run_stages(world, ADAPT | {"from": "headless"}, MATCH, dry_run=True, progress=listener).notes == tuple(listener.notes)
+    assert [note.startswith(told) for note in listener.notes] == [True], "a fresh classifier is what everybody expects"
+    for earlier in (ADAPT | {"name": "first"}, MATCH | {"name": "first", "from": "base"}):
+        listener = Listener()
+        run_stages(world, earlier, ADAPT | {"from": "stage:first"}, dry_run=True, progress=listener)
+        assert listener.told(told) == ("task" in earlier)
+    listener = Listener()
+    parts = [
+        {"name": "raw", **{key: ADAPT[key] for key in ("objective", "data")}},
+        {"name": "labels", **{key: MATCH[key] for key in ("task", "data")}},
+    ]
+    run_stages(world, {"name": "both", "from": "headless", "train": {"steps": 1}, "part": parts}, dry_run=True, progress=listener)
+    assert listener.told("stage 'both': part 'raw': the model comes without weights")
+
+
+def test_a_dry_run_finds_weights_that_do_not_fit(world: Path):
+    shutil.copytree((world / "base").resolve(), world / "broken")
+    config = world / "broken/config.json"
+    config.write_text(config.read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 3'))
+    with pytest.raises(RecipeError, match=r"stage 'adapt' \(stage\[0\]\).from: the weights in \S+ do not fit its config.json(\n.*){16} is missing"):
+        run_stages(world, ADAPT | {"from": "broken"}, dry_run=True)
 
 
 def test_pre_training_is_measured_before_and_after(world: Path):

@@ -145,13 +145,26 @@ def test_tokens_that_look_like_line_ends_keep_their_line(tmp_path: Path) -> None
     assert Tokenizer.from_folder(tmp_path).id("我") == 8
 
 
+def test_settings_of_a_wrong_type_are_all_named(tmp_path: Path) -> None:
+    wrong = {"do_lower_case": "yes", "unk_token": 5, "mask_token": {"lstrip": True}, "additional_special_tokens": [7]}
+    write(tmp_path, vocab__txt="\n".join(SPECIAL), tokenizer_config__json={**wrong, "cls_token": None, "add_bos_token": False})
+    with pytest.raises(CheckpointError, match="cannot be used; mend them") as caught:
+        Tokenizer.from_folder(tmp_path)
+    assert [problem.split()[0] for problem in caught.value.problems] == list(wrong)
+    write(tmp_path, vocab__txt="\n".join(SPECIAL), tokenizer_config__json={"added_tokens_decoder": {"five": "x"}})
+    with pytest.raises(CheckpointError, match=r"added_tokens_decoder is \{'five': 'x'\}"):
+        Tokenizer.from_folder(tmp_path)
+    write(tmp_path, vocab__txt="\n".join(SPECIAL), tokenizer_config__json={}, added_tokens__json={"<a>": "5"})
+    with pytest.raises(CheckpointError, match=r"added_tokens\.json is not a vocabulary"):
+        Tokenizer.from_folder(tmp_path)
+
+
 def test_a_token_listed_twice_has_its_last_line(tmp_path: Path) -> None:
     write(tmp_path, vocab__txt="\n".join([*SPECIAL, "我", "爱", "我"]), config__json={"model_type": "bert"})
     tokenizer = Tokenizer.from_folder(tmp_path)
     assert tokenizer.encode("我爱").input_ids.tolist() == BertTokenizer.from_pretrained(tmp_path)("我爱")["input_ids"] == [2, 7, 6, 3]
     assert tokenizer.vocabulary_size == 8
-    with pytest.raises(IndexError):
-        tokenizer.token(5)
+    assert (tokenizer.token(5), tokenizer.token(7)) == ("", "我")
     tokenizer.save(tmp_path / "saved")
     assert Tokenizer.from_folder(tmp_path / "saved").encode("我爱").input_ids.tolist() == [2, 7, 6, 3]
 

@@ -10,7 +10,7 @@ from bertsmith.checkpoint.folder import read_json
 
 GENERATION_FILE = "generation_config.json"
 
-KEYS = frozenset(
+GENERATION_KEYS = frozenset(
     "bad_words_ids bos_token_id decoder_start_token_id early_stopping eos_token_id forced_bos_token_id forced_eos_token_id length_penalty max_length "
     "min_length no_repeat_ngram_size num_beams pad_token_id repetition_penalty".split()
 )
@@ -24,4 +24,4 @@ def read_generation(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         CheckpointError: The file is not a JSON object.
     """
     file = folder / GENERATION_FILE
-    return read_json(file) if file.is_file() else {key: value for key, value in config.items() if key in KEYS}
+    return read_json(file) if file.is_file() else {key: value for key, value in config.items() if key in GENERATION_KEYS}

@@ -14,7 +14,7 @@ from bertsmith.core.errors import CheckpointError
 from bertsmith.core.registry import nearest
 
 BUILTIN = Path(__file__).resolve().parent.parent / "builtin" / "models"
-FILES = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*.bin", "LICENSE*", "README.md"]
+FILES = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*.bin", "LICENSE*", "LICENCE*", "NOTICE*", "README.md"]
 
 
 def builtin_models() -> list[str]:
@@ -51,8 +51,8 @@ def _check_links(folder: Path) -> None:
     """
     place = folder.resolve()
     own = place.parent.parent if place.parent.name == "snapshots" else place
-    files = {file for pattern in FILES for file in folder.glob(pattern) if file.is_symlink()}
-    outside = sorted(f"{file.name} → {file.resolve()}" for file in files if not file.resolve().is_relative_to(own))
+    files = {file for pattern in [*FILES, "*/config.json"] for file in folder.glob(pattern) if file.is_symlink() or file.parent.is_symlink()}
+    outside = sorted(f"{file.relative_to(folder)} → {file.resolve()}" for file in files if not file.resolve().is_relative_to(own))
     if outside:
         raise CheckpointError(f"links in {folder} lead out of it, and are not followed: put the files themselves there", outside)
 

@@ -132,7 +132,7 @@ def _modules(file: Path) -> Iterator[tuple[str, Path]]:
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, TypeError, KeyError) as error:
         raise CheckpointError(f"{file} is not a list of modules, each with a type and a path: {error}") from error
     for kind, place in listed:
-        if place and Path(place).name != place:
+        if place == ".." or (place and Path(place).name != place):
             raise CheckpointError(f"{file} names {place!r}, which is not a folder beside it")
         if kind != "Dropout":
             yield kind, file.parent / place
@@ -165,7 +165,7 @@ def _modes(config: Mapping[str, Any]) -> list[str]:
     """The poolings that are asked for, in words; the mean where nothing is said."""
     named: Any = config.get("pooling_mode")
     if named is not None:
-        return [named] if isinstance(named, str) else [str(mode) for mode in named] or ["none"]
+        return [str(mode) for mode in named] or ["none"] if isinstance(named, list) else [str(named)]
     return [mode for mode, key in KEYS.items() if config.get(key)] or ["mean"]
 
 

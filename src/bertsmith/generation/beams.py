@@ -179,7 +179,7 @@ class BeamSearch:
 
 
 def largest(scores: Float[Tensor, "rows vocabulary"], count: int) -> tuple[Float[Tensor, "rows count"], Int[Tensor, "rows count"]]:
-    """The largest scores of every row, largest first, and their places: what `topk` returns, several times as fast over a large vocabulary.
+    """The largest scores of every row, largest first, and their places: what `topk` returns, and sooner where the vocabulary is large.
 
     The largest `count` stand in the `count` blocks whose largest are largest.
     """

@@ -27,6 +27,8 @@ class Generation:
         forced_bos_token_id: The first token that is written, whatever the model says.
         forced_eos_token_id: The last one, where a text reaches `max_new_tokens`.
         suppressed: Tokens that are never written, unless they are forced. That which ends a text is none of them: see `min_new_tokens`.
+        renormalize: Make probabilities of tokens add up to 1 again after some were suppressed, penalised or forced. Matters where beams are compared;
+            OPUS-MT's translators are published with it.
         sample: Draw the next token by its probability. Draws depend on `seed` and on the number of the row, and not on the batch it is in.
         temperature: What scores are divided by before drawing; above 0, below 1 makes likely tokens likelier.
         top_k: Draw from so many most likely tokens; 0 for all.
@@ -59,6 +61,7 @@ class Generation:
     forced_bos_token_id: int | None = None
     forced_eos_token_id: int | None = None
     suppressed: tuple[int, ...] = ()
+    renormalize: bool = False
     sample: bool = False
     temperature: float = 1.0
     top_k: int = 0
@@ -128,8 +131,26 @@ PUBLISHED = {
     "forced_eos_token_id": "forced_eos_token_id",
     "max_new_tokens": "max_new_tokens",
     "min_new_tokens": "min_new_tokens",
+    "renormalize_logits": "renormalize",
 }
 """Keys of a published configuration, and what they are called here."""
+
+TYPES = {
+    "a number": ("length_penalty", "repetition_penalty"),
+    "true or false": ("renormalize_logits",),
+    "a whole number": (*(key for key in PUBLISHED if key.endswith(("_id", "_tokens", "_size", "_beams"))), "max_length", "min_length"),
+}
+"""Of what type their values are, in words."""
+
+ALLOWED: dict[str, tuple[type, ...]] = {"a number": (int, float), "true or false": (bool,), "a whole number": (int,)}
+
+UNBUILT = {
+    **dict.fromkeys(("num_beam_groups", "encoder_repetition_penalty", "guidance_scale"), 1),
+    **dict.fromkeys(("diversity_penalty", "encoder_no_repeat_ngram_size", "penalty_alpha"), 0),
+    **dict.fromkeys("begin_suppress_tokens constraints exponential_decay_length_penalty force_words_ids forced_decoder_ids".split()),
+    **dict.fromkeys("dola_layers sequence_bias stop_strings suppress_tokens watermarking_config".split()),
+}
+"""Keys that would change what is written, and the value with which they do not."""
 
 
 def published(config: Mapping[str, Any]) -> Generation:
@@ -140,26 +161,39 @@ def published(config: Mapping[str, Any]) -> Generation:
             left out: a model that is asked for a text gives the same one every time.
 
     Raises:
-        RecipeError: As for `Generation`; or several tokens end a text.
+        RecipeError: As for `Generation`; or lists what is of the wrong type, and what would change the text in a way that is not built.
 
     Example:
         >>> options = published({"num_beams": 4, "max_length": 142, "min_length": 56, "decoder_start_token_id": 2, "bad_words_ids": [[7]]})
         >>> options.beams, options.max_new_tokens, options.min_new_tokens, options.decoder_start_token_id, options.suppressed
         (4, 141, 55, 2, (7,))
     """
-    values = {ours: _single(theirs, config[theirs]) for theirs, ours in PUBLISHED.items() if config.get(theirs) is not None}
+    config = {key: value[0] if key.endswith("_id") and isinstance(value, list) and len(value) == 1 else value for key, value in config.items()}
+    if problems := [*_wrong_types(config), *_unbuilt(config)]:
+        raise RecipeError("a text cannot be written as the model was published to do it: mend its generation_config.json", problems)
+    values = {ours: config[theirs] for theirs, ours in PUBLISHED.items() if config.get(theirs) is not None}
     for theirs, ours in (("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")):
         if config.get(theirs) and ours not in values:
             values[ours] = max(config[theirs] - 1, 0)  # published lengths count the token that a decoder starts with
     if words := config.get("bad_words_ids"):
-        values["suppressed"] = tuple(word[0] for word in words if len(word) == 1 and word != [values.get("eos_token_id")])
+        values["suppressed"] = tuple(token for [token] in words if token != values.get("eos_token_id"))
     values["max_new_tokens"] = max(values.get("max_new_tokens", 20), values.get("min_new_tokens", 0), 1)
     return Generation(**values)
 
 
-def _single(key: str, value: Any) -> Any:
-    if isinstance(value, list):
-        if len(value) != 1:
-            raise RecipeError(f"{key} is {value}; a text ends with one token: name one of them in the options")
-        return value[0]
-    return value
+def _wrong_types(config: Mapping[str, Any]) -> Iterator[str]:
+    for kind, keys in TYPES.items():
+        for key in keys:
+            value = config.get(key)
+            several = key == "eos_token_id" and isinstance(value, list)
+            if value is not None and (not isinstance(value, ALLOWED[kind]) or (isinstance(value, bool) and bool not in ALLOWED[kind])):
+                yield f"{key} is {value!r}; it must be {kind}" + (": one token ends a text, name one of them" if several else "")
+
+
+def _unbuilt(config: Mapping[str, Any]) -> Iterator[str]:
+    for key, neutral in UNBUILT.items():
+        if config.get(key) not in (None, neutral, [], {}):
+            yield f"{key} is {config[key]!r}, which changes what is written and is not built: take it out"
+    words = config.get("bad_words_ids") or []
+    if not isinstance(words, list) or not all(isinstance(word, list) and [type(token) for token in word] == [int] for word in words):
+        yield f"bad_words_ids is {words!r}; it must be a list of lists of one token each: words of several tokens cannot be forbidden"

@@ -1,6 +1,7 @@
 """What changes a model's scores before a token is chosen.
 
-The order is that of `transformers`: repetitions, suppressed tokens, the least length, forced tokens; then, for drawing, temperature, top-k, top-p.
+The order is that of `transformers`: repetitions, suppressed tokens, the least length, forced tokens, the sum of probabilities; then, for drawing,
+temperature, top-k, top-p.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class Rules:
             force(scores, options.forced_bos_token_id)
         if written == options.max_new_tokens - 1 and options.forced_eos_token_id is not None:
             force(scores, options.forced_eos_token_id)
+        if options.renormalize:
+            scores.sub_(scores.logsumexp(1, keepdim=True))
 
 
 def ends(tokens: Int[Tensor, "rows texts"], written: int, options: Generation) -> Bool[Tensor, "rows texts"]:

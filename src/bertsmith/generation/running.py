@@ -85,8 +85,8 @@ class PreparedModel(Model):
     """
 
     def __init__(self, model: Model, parts: Parts) -> None:
-        super().__init__(model.family, model.backbone, dict(model.heads.items()), model.generation)
-        self.parts = parts
+        super().__init__(model.family, model.backbone, dict(model.heads.items()))
+        self.generation, self.described, self.parts = model.generation, model.described, parts
 
 
 class Running:

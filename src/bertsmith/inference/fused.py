@@ -4,7 +4,7 @@ Most of the time goes into matrix products, and little can be done about those. 
 
 - query, key and value come out of one product, of three times the width;
 - rotation, activation and residual additions overwrite their input, and the widest results of all blocks share one piece of memory. Fresh memory is
-  expensive: the operating system hands it out page by page, zeroed, which costs as much as a fifth of the products;
+  expensive: the operating system hands it out page by page, zeroed;
 - sequences are attended to in groups of exactly equal length: no mask, and nothing is gathered or scattered. Batches that are cut from sorted
   sequences have few different lengths;
 - where the states of some tokens are asked for (classification: the first), the last block computes attention and feed-forward for these alone;
@@ -79,12 +79,12 @@ def stranger(blocks: Iterable[nn.Module], wanted: Mapping[str, type[nn.Module]])
 
 
 FEW = 128
-"""Tokens up to which oneDNN with weights laid out beforehand multiplies faster than MKL on AVX2. Measured with two threads at the shapes of MiniLM
-and of BERT-base: 33 tokens 102 against 67 and 92 against 80 GFLOP/s, 256 tokens alike; with one thread and 1,024 tokens 76 against 84."""
+"""Tokens up to which oneDNN with weights laid out beforehand multiplies faster than MKL on AVX2: clearly so a few dozen, and no longer some hundreds,
+at the shapes of MiniLM and of BERT-base. What the choice is worth shows in `benchmarks/`."""
 
 ENOUGH = 1024
 """Tokens after whose products weights are laid out: about as many as make up for the time that it takes. The size of the model does not matter:
-both grow with it. Measured with MiniLM on AVX2: 116 ms, and 0.1 ms less for every token."""
+both grow with it."""
 
 
 def most_tokens_for_onednn(dtype: torch.dtype) -> float:
@@ -283,7 +283,7 @@ def activation(name: str) -> Callable[[Tensor], Tensor]:
 
 
 def _turned(states: Tensor, waves: Waves) -> Tensor:
-    """As `layers.rotary.turned`, in place where that is float32, in a fifth of the time."""
+    """As `layers.rotary.turned`, in place where that is float32."""
     turned, (cosines, sines) = states.float(), waves
     first, second = turned.chunk(2, dim=-1)
     before = first.clone()

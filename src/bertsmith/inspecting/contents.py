@@ -10,6 +10,7 @@ from bertsmith.checkpoint.folder import read_json, read_weights, weight_files
 from bertsmith.checkpoint.licence import licence_of
 from bertsmith.inspecting.inspection import facts_of
 from bertsmith.models.loading import Checkpoint, outline
+from bertsmith.models.stored import architectures_of
 from bertsmith.objectives.remedy import recipe_for, without_head
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -39,7 +40,7 @@ def contents_of(model: str) -> dict[str, Any]:
         "model": model,
         "folder": str(folder),
         **facts_of(checkpoint),
-        "architectures": [str(name) for name in config.get("architectures") or []],
+        "architectures": architectures_of(config),
         "tokenizer": _kind(checkpoint.tokenizer),
         "chinese_characters": _chinese(checkpoint.tokenizer),
         "trained_heads": sorted(checkpoint.stored_heads),
@@ -81,6 +82,16 @@ def _adapter(folder: Path) -> str | None:
 
 
 def _notes(checkpoint: Checkpoint, model: str) -> Iterator[str]:
+    tokenizer = checkpoint.tokenizer
+    if gaps := [number for number in range(tokenizer.vocabulary_size) if not tokenizer.token(number)]:
+        yield (
+            f"{len(gaps):,} of the {tokenizer.vocabulary_size:,} ids of the vocabulary have no token (the first is {gaps[0]}): its file leaves them "
+            "out, or lists tokens twice. No text ever has them; if the model knows them, fetch the tokenizer's files again"
+        )
+    yield from _missing_heads(checkpoint, model)
+
+
+def _missing_heads(checkpoint: Checkpoint, model: str) -> Iterator[str]:
     """Heads of pre-training that are not there, and what to do about it; a fine-tuned model is expected to have lost them."""
     heads = checkpoint.model.family.heads
     if any(heads[name].labelled for name in checkpoint.stored_heads):

@@ -19,7 +19,7 @@ from bertsmith.layers.encoder import Encoder
 from bertsmith.layers.heads import PooledClassifier, VocabularyHead
 from bertsmith.models.bert import Bert
 from bertsmith.models.family import Head, families
-from bertsmith.models.relatives import common_heads
+from bertsmith.models.relatives import common_heads, pooled_heads
 
 LAYER = "albert.encoder.albert_layer_groups.{}.albert_layers.0"
 
@@ -101,15 +101,7 @@ def _order(family: Albert, _: Encoder, __: int) -> nn.Module:
     return PooledClassifier(family.hidden_size, 2, family.head_dropout)
 
 
-def _classifier(family: Albert, _: Encoder, labels: int) -> nn.Module:
-    return PooledClassifier(family.hidden_size, labels, family.head_dropout)
-
-
-def _choice(family: Albert, _: Encoder, __: int) -> nn.Module:
-    return PooledClassifier(family.hidden_size, 1, family.head_dropout)
-
-
-_POOLER = {"pooler.dense.{}": "albert.pooler.{}"}
+_POOLER = "albert.pooler.{}"
 _COMMON = common_heads("albert", "Albert")
 
 Albert.heads = {
@@ -125,9 +117,13 @@ Albert.heads = {
         "AlbertForMaskedLM",
         labelled=False,
     ),
-    "order": Head(_order, WeightTable({**_POOLER, "output.{}": "sop_classifier.classifier.{}"}), "AlbertForPreTraining", labelled=False),
-    "classification": Head(_classifier, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "AlbertForSequenceClassification"),
-    "choice": Head(_choice, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "AlbertForMultipleChoice", labelled=False),
+    "order": Head(
+        _order,
+        WeightTable({"pooler.dense.{}": _POOLER, "output.{}": "sop_classifier.classifier.{}"}),
+        "AlbertForPreTraining",
+        labelled=False,
+    ),
+    **pooled_heads(_POOLER, "Albert"),
     **_COMMON,
-    "pooler": Head(_COMMON["pooler"].build, WeightTable({"dense.{}": "albert.pooler.{}"}), "AlbertModel", labelled=False),
+    "pooler": Head(_COMMON["pooler"].build, WeightTable({"dense.{}": _POOLER}), "AlbertModel", labelled=False),
 }

@@ -21,7 +21,7 @@ from bertsmith.layers.encoder import Block, Encoder
 from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.heads import PooledClassifier, VocabularyHead
 from bertsmith.models.family import Family, Head, families
-from bertsmith.models.relatives import common_heads, encoder_weights
+from bertsmith.models.relatives import common_heads, encoder_weights, pooled_heads
 
 
 @families.register("bert")
@@ -68,8 +68,7 @@ class Bert(Family):
     def impossible(self) -> Iterator[str]:
         """Everything in this configuration that cannot be built, one line each."""
         yield from super().impossible()
-        if self.num_attention_heads > 0 and self.hidden_size % self.num_attention_heads:
-            yield f"hidden_size is {self.hidden_size}; it must be a multiple of num_attention_heads, which is {self.num_attention_heads}"
+        yield from self._uneven("hidden_size", "num_attention_heads")
         if self.max_length < 1:
             yield f"max_position_embeddings is {self.max_position_embeddings}; no position is left for a token"
 
@@ -122,15 +121,7 @@ def _next_sentence(family: Bert, _: Encoder, __: int) -> nn.Module:
     return PooledClassifier(family.hidden_size, 2, dropout=0.0)
 
 
-def _classifier(family: Bert, _: Encoder, labels: int) -> nn.Module:
-    return PooledClassifier(family.hidden_size, labels, family.head_dropout)
-
-
-def _choice(family: Bert, _: Encoder, __: int) -> nn.Module:
-    return PooledClassifier(family.hidden_size, 1, family.head_dropout)
-
-
-_POOLER = {"pooler.dense.{}": "bert.pooler.dense.{}"}
+_POOLER = "bert.pooler.dense.{}"
 
 Bert.heads = {
     "mlm": Head(
@@ -149,8 +140,12 @@ Bert.heads = {
         "BertForMaskedLM",
         labelled=False,
     ),
-    "nsp": Head(_next_sentence, WeightTable({**_POOLER, "output.{}": "cls.seq_relationship.{}"}), "BertForNextSentencePrediction", labelled=False),
-    "classification": Head(_classifier, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "BertForSequenceClassification"),
-    "choice": Head(_choice, WeightTable({**_POOLER, "output.{}": "classifier.{}"}), "BertForMultipleChoice", labelled=False),
+    "nsp": Head(
+        _next_sentence,
+        WeightTable({"pooler.dense.{}": _POOLER, "output.{}": "cls.seq_relationship.{}"}),
+        "BertForNextSentencePrediction",
+        labelled=False,
+    ),
+    **pooled_heads(_POOLER, "Bert"),
     **common_heads("bert", "Bert"),
 }

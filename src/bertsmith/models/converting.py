@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from bertsmith.checkpoint.folder import WEIGHTS, read_json, read_weights, weight_files, write_json, written_whole
+from bertsmith.checkpoint.folder import WEIGHTS, read_json, read_weights, weight_files, written_whole
 from bertsmith.checkpoint.weights import modern_name
 from bertsmith.core.errors import CheckpointError
 from bertsmith.models.loading import TASK_FILE, Checkpoint, load, write
@@ -51,16 +51,9 @@ def convert(name: str, out: Path) -> Conversion:
     assert folder is not None, "it was opened from a folder"
     with written_whole(out) as draft:
         write(checkpoint, draft)
-        _keep_ids(folder / "config.json", draft / "config.json")
         for file in (file for pattern in KEPT for file in sorted(folder.glob(pattern)) if file.is_file()):
             shutil.copyfile(file, draft / file.name)
         return Conversion(checkpoint, tuple(_changes(folder, draft, checkpoint.model.family.base)))
-
-
-def _keep_ids(old: Path, new: Path) -> None:
-    """Take over the ids of special tokens, by which `transformers` begins and ends what it generates."""
-    ids = {key: value for key, value in read_json(old).items() if key.endswith("_token_id")}
-    write_json(new, {**ids, **read_json(new)})
 
 
 def _changes(old: Path, new: Path, base: str) -> Iterator[str]:

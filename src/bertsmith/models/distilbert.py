@@ -91,8 +91,7 @@ class DistilBert(Family):
     def impossible(self) -> Iterator[str]:
         """Everything in this configuration that cannot be built, one line each."""
         yield from super().impossible()
-        if self.n_heads > 0 and self.dim % self.n_heads:
-            yield f"dim is {self.dim}; it must be a multiple of n_heads, which is {self.n_heads}"
+        yield from self._uneven("dim", "n_heads")
 
     def build(self) -> Encoder:
         """Two embeddings, and blocks."""

@@ -42,7 +42,7 @@ DESCRIPTIVE = frozenset(
     "task_specific_params tokenizer_class torch_dtype torchscript transformers_version use_cache vocab_type _attn_implementation_autoset "
     "use_return_dict summary_activation summary_first_dropout summary_last_dropout summary_proj_to_labels summary_type summary_use_proj n_ctx "
     "license num_beams num_beam_groups temperature top_k top_p typical_p repetition_penalty length_penalty diversity_penalty num_return_sequences "
-    "padding tf_legacy_loss truncation use_bfloat16 xla_device mask_token_id unk_token_id".split()
+    "padding tf_legacy_loss truncation use_bfloat16 xla_device mask_token_id unk_token_id sentence_transformers matryoshka_dimensions".split()
 )
 """Keys of a `config.json` that change nothing of what an encoder computes."""
 
@@ -51,7 +51,7 @@ DESCRIBING = frozenset(
     "label labels lang language languages library license metadata model name note notes path repo revision run sbert source tag tags task time "
     "tokenizer train trained training url version".split()
 )
-"""Words in the names of keys whose strings only describe: `model_name`, `training_data`."""
+"""Words in the names of keys whose strings, lists and tables only describe: `model_name`, `training_data`."""
 
 ACTIVATION_KEYS = {"hidden_act", "activation", "activation_function", "hidden_activation", "classifier_activation"}
 """What families call the fields that name an activation."""
@@ -101,15 +101,25 @@ class Model(nn.Module):
         family: The configuration it was built from.
         backbone: The encoder; or an encoder with a decoder, whose `decoder.remember` and `decoder.step` write a target token by token.
         heads: By name; what each takes is said in `bertsmith.layers.heads`.
+
+    Attributes:
         generation: How it is to write, by the keys of `generation_config.json`; empty where nobody has said so.
+        described: What its `config.json` says beside the keys of the family; it is said again where the model is saved.
     """
 
-    def __init__(self, family: Family, backbone: Backbone, heads: Mapping[str, nn.Module], generation: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, family: Family, backbone: Backbone, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.family = family
         self.backbone: Backbone = backbone
         self.heads = nn.ModuleDict(dict(heads))
-        self.generation = dict(generation or {})
+        self.generation: dict[str, Any] = {}
+        self.described: dict[str, Any] = {}
+
+    def with_heads(self, heads: Mapping[str, nn.Module]) -> Model:
+        """The same backbone, and what is said of it, under other heads."""
+        model = Model(self.family, self.backbone, heads).train(self.training)
+        model.generation, model.described = dict(self.generation), dict(self.described)
+        return model
 
     def forward(
         self,
@@ -261,10 +271,11 @@ class Family(ABC):
         """
         fields = {field.name for field in dataclasses.fields(cls)}
         known = {key: value for key, value in config.items() if key in fields and value is not None}
-        problems = [*cls._wrong_types(known), *cls._not_built(config, fields)]
-        if not problems:
+        wrong = list(cls._wrong_types(known))
+        problems = [*wrong, *cls._not_built(config, fields)]
+        if not wrong:
             family = cls(**known)
-            problems = list(family.impossible())
+            problems += family.impossible()
             if not problems:
                 return family
         raise CheckpointError(f"{origin} describes a {cls.model_type} model that cannot be built", problems)
@@ -275,7 +286,7 @@ class Family(ABC):
         for name in (field.name for field in dataclasses.fields(self)):
             value, hint = getattr(self, name), hints[name]
             least = 0 if name.endswith("_id") else 1
-            if hint is int and value < least:
+            if int in (hint, *get_args(hint)) and value is not None and value < least:
                 yield f"{name} is {value}; it must be at least {least}"
             low, high = (1, math.inf) if name.endswith("_theta") else (0, 1)
             if (hint is float or float in get_args(hint)) and value is not None and not low <= value <= high:
@@ -283,6 +294,13 @@ class Family(ABC):
         for name in ACTIVATION_KEYS & {field.name for field in dataclasses.fields(self)}:
             if getattr(self, name) not in ACTIVATIONS:
                 yield f"{name} is {getattr(self, name)!r}; known: {', '.join(ACTIVATIONS)}"
+
+    def _uneven(self, width: str, heads: str, parts: int = 1) -> Iterator[str]:
+        """That a width cannot be shared out evenly among heads, each of them in so many parts, if it cannot; by their keys."""
+        whole, number = getattr(self, width), getattr(self, heads)
+        if number > 0 and whole % (parts * number):
+            multiple = heads if parts == 1 else f"{parts} * {heads}"
+            yield f"{width} is {whole}; it must be a multiple of {multiple}, which is {parts * number}"
 
     def to_config(self) -> dict[str, Any]:
         """The content of a `config.json`, without the architecture."""
@@ -303,7 +321,7 @@ class Family(ABC):
             if key in cls.fixed:
                 if value not in cls.fixed[key]:
                     yield f"{key} is {value!r}, which changes what the model computes; built: {', '.join(map(repr, cls.fixed[key]))}"
-            elif key not in fields | cls.unused and value and not isinstance(value, dict | list) and not _describes(key, value):
+            elif key not in fields | cls.unused and value and not _describes(key, value):
                 hint = nearest(key, fields)
                 yield (
                     f"{key} is {value!r}, and what it does to the model is not known{hint}; expected is a configuration without it: "
@@ -312,4 +330,5 @@ class Family(ABC):
 
 
 def _describes(key: str, value: Any) -> bool:
-    return key in DESCRIPTIVE or key.startswith("_") or (isinstance(value, str) and not DESCRIBING.isdisjoint(key.lower().split("_")))
+    words = isinstance(value, str | list | dict) and not DESCRIBING.isdisjoint(key.lower().split("_"))
+    return words or key in DESCRIPTIVE or key.startswith("_")

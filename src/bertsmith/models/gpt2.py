@@ -92,8 +92,7 @@ class Gpt2(Family):
     def impossible(self) -> Iterator[str]:
         """Everything in this configuration that cannot be built, one line each."""
         yield from super().impossible()
-        if self.n_head > 0 and self.n_embd % self.n_head:
-            yield f"n_embd is {self.n_embd}; it must be a multiple of n_head, which is {self.n_head}"
+        yield from self._uneven("n_embd", "n_head")
 
     def build(self) -> Encoder:
         """Embeddings, causal blocks and the last norm."""

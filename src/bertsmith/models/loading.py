@@ -7,7 +7,7 @@ that is wrong at one step is said together.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -16,19 +16,22 @@ import torch
 from torch import Tensor
 
 from bertsmith.checkpoint.folder import read_json, read_weights, write_json, write_weights, written_whole
-from bertsmith.checkpoint.generation import GENERATION_FILE, read_generation
+from bertsmith.checkpoint.generation import GENERATION_FILE, GENERATION_KEYS, read_generation
 from bertsmith.checkpoint.locate import locate
 from bertsmith.checkpoint.vectors import VectorSettings, read_vector_settings, write_vector_settings
-from bertsmith.checkpoint.weights import WeightTable, modern_name, upright, with_base_prefix
 from bertsmith.core.errors import CheckpointError
 from bertsmith.core.randomness import seed_at
 from bertsmith.core.registry import nearest
 from bertsmith.layers.embeddings import SinusoidalPositions
-from bertsmith.models.family import Family, Head, Model, families, without_values
+from bertsmith.models.family import Family, Model, families, without_values
+from bertsmith.models.stored import full_names, is_drawn, num_labels, stored_heads, surplus, untied
 from bertsmith.text.tokenizer import Tokenizer
 
 TASK_FILE = "bertsmith.json"
 """What `transformers` has no place for: the task a model was trained for, with its options."""
+
+OF_THE_FOLDER = frozenset("architectures dtype finetuning_task id2label label2id num_labels problem_type torch_dtype transformers_version".split())
+"""Keys of a `config.json` that speak of the heads, labels and weights in its folder; what is saved has its own."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,12 @@ def load(name: str, heads: Mapping[str, int] | None = None, *, seed: int = 0) ->
     return checkpoint
 
 
-def outline(name: str) -> Checkpoint:
+def outline(name: str, heads: Mapping[str, int] | None = None) -> Checkpoint:
     """Look at a model without reading its weights' values: they are on the device "meta", and all else is as in `load`.
 
     Args:
         name: A folder, `builtin:NAME`, or a name on the Hub.
+        heads: As for `load`.
 
     Raises:
         CheckpointError: As for `load`, but for values that are not finite.
@@ -96,27 +100,28 @@ def outline(name: str) -> Checkpoint:
         >>> outline("builtin:mini-zh").model.num_parameters
         5413440
     """
-    return _opened(name, None, by_value=False)[0]
+    return _opened(name, heads, by_value=False)[0]
 
 
 def _opened(name: str, heads: Mapping[str, int] | None, *, by_value: bool) -> tuple[Checkpoint, dict[str, Tensor]]:
     """A model with what its folder holds, fresh heads still empty; and the weights of the folder by their full names."""
     folder = locate(name)
     config = read_json(folder / "config.json")
-    family = _family(config, folder)
+    family = family_of(config, folder)
     stored_weights = read_weights(folder)
     if not by_value:
         stored_weights = {stored: weight.to("meta") for stored, weight in stored_weights.items()}
-    weights = _full_names(stored_weights, family, folder)
-    stored = _stored_heads(family, weights, config)
-    stored_sizes = {head: _num_labels(family, head, weights) for head in stored}
+    weights = full_names(stored_weights, family, folder)
+    stored = stored_heads(family, weights, config)
+    stored_sizes = {head: num_labels(family, head, weights) for head in stored}
     sizes = dict(heads) if heads is not None else stored_sizes
-    fresh = frozenset(head for head in sizes if _is_drawn(family.head(head), sizes[head], stored_sizes.get(head)))
+    fresh = frozenset(head for head in sizes if is_drawn(family.head(head), sizes[head], stored_sizes.get(head)))
     labels = _labels(config, max((stored_sizes.get(head, 0) for head in sizes if head not in fresh), default=0), folder)
     model = _filled(family, sizes, fresh, weights, folder)
     model.generation = read_generation(folder, config) if "lm" in sizes else {}
+    model.described = {key: value for key, value in config.items() if key not in OF_THE_FOLDER | family.to_config().keys() and key[0] != "_"}
     tokenizer = Tokenizer.from_folder(folder)
-    _check_tokenizer(tokenizer, family, str(folder))
+    check_tokenizer(tokenizer, family, str(folder))
     return Checkpoint(model.eval(), tokenizer, labels, _task(folder), frozenset(stored), fresh, folder, read_vector_settings(folder)), weights
 
 
@@ -139,7 +144,7 @@ def create(family: str, tokenizer: Tokenizer, config: Mapping[str, Any], heads: 
     if unknown:
         raise CheckpointError(f"a new {family} model cannot be made", unknown)
     built = kind.from_config(values, f"the configuration of a new {family} model")
-    _check_tokenizer(tokenizer, built, f"a new {family} model")
+    check_tokenizer(tokenizer, built, f"a new {family} model")
     model = built.build_model(heads or {})
     model.reinitialise(torch.Generator().manual_seed(seed_at(seed, "model")))
     return Checkpoint(model.eval(), tokenizer, fresh_heads=frozenset(heads or {}))
@@ -156,22 +161,16 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def write(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write the files of `save` into a folder that is there."""
-    family, heads = checkpoint.model.family, list(checkpoint.model.heads)
-    config = {"architectures": [_architecture(family, heads)], **family.to_config(), "torch_dtype": "float32"}
-    if labels := _label_names(checkpoint):
-        config["id2label"] = {str(number): label for number, label in enumerate(labels)}
-        config["label2id"] = {label: number for number, label in enumerate(labels)}
-    if problem := checkpoint.task.get("problem_type"):
-        config["problem_type"] = problem
-    write_json(folder / "config.json", config)
+    """Write the files of `save` into a folder that is there. Its `config.json` says what that of the opened folder said, as far as that holds."""
+    writes = "lm" in checkpoint.model.heads and bool(checkpoint.model.generation)
+    write_json(folder / "config.json", _config(checkpoint, writes=writes))
     write_weights(folder, published_weights(checkpoint.model))
     checkpoint.tokenizer.save(folder)
-    if checkpoint.model.generation:
+    if writes:
         write_json(folder / GENERATION_FILE, checkpoint.model.generation)
     if checkpoint.task:
         write_json(folder / TASK_FILE, {"task": dict(checkpoint.task)})
-    write_vector_settings(checkpoint.vectors, folder, family.hidden_size)
+    write_vector_settings(checkpoint.vectors, folder, checkpoint.model.family.hidden_size)
 
 
 def published_weights(model: Model) -> dict[str, Tensor]:
@@ -194,18 +193,37 @@ def published_weights(model: Model) -> dict[str, Tensor]:
     return {name.removeprefix(f"{family.base}."): weight for name, weight in named.items()} if bare else named
 
 
-def _family(config: Mapping[str, Any], folder: Path) -> Family:
+def family_of(config: Mapping[str, Any], folder: Path) -> Family:
+    """The family of a folder, by the content of its `config.json`.
+
+    Raises:
+        CheckpointError: There is none of its `model_type`; or, all at once, what of it cannot be built.
+    """
     file, model_type = folder / "config.json", config.get("model_type")
     if model_type is None:
         raise CheckpointError(f'{file} has no model_type; known: {", ".join(families)}. Add, for instance, "model_type": "bert"')
     if model_type not in list(families):
         hint = nearest(str(model_type), families)
         raise CheckpointError(f"{file} says that model_type is {model_type!r}, which is not built{hint}; built: {', '.join(families)}")
-    return families[str(model_type)].from_config(config, str(file))
+    try:
+        return families[str(model_type)].from_config(config, str(file))
+    except CheckpointError as error:
+        if others := [name for name, kind in families.items() if _reads(kind, config)]:
+            hint = f"its keys are those of {' or '.join(others)}: is model_type right?"
+            raise CheckpointError(f"{error.summary}; {hint}", error.problems) from error
+        raise
+
+
+def _reads(kind: type[Family], config: Mapping[str, Any]) -> bool:
+    try:
+        kind.from_config(config)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _check_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
-    broken = sorted(name for name, weight in weights.items() if not _is_finite(weight.float()))
+    broken = sorted(name for name, weight in weights.items() if not _is_finite(weight))
     if broken:
         raise CheckpointError(
             f"{len(broken)} weights in {folder} hold NaN or infinity: the training that made them failed, or the file is damaged", broken
@@ -213,89 +231,10 @@ def _check_finite(weights: Mapping[str, Tensor], folder: Path) -> None:
 
 
 def _is_finite(weight: Tensor) -> bool:
-    """Whether all of it is. A finite sum has finite terms and is found much faster; one that is not may have overflown."""
+    """Whether all of it is, in float32 too. A finite sum has finite terms and is found much faster; one that is not may have overflown."""
+    if weight.dtype == torch.float64:
+        weight = weight.float()
     return bool(weight.sum().isfinite()) or bool(weight.isfinite().all())
-
-
-def _full_names(weights: Mapping[str, Tensor], family: Family, folder: Path) -> dict[str, Tensor]:
-    """The weights by their full present names; of a tied weight that is stored by the name of its copy alone, that copy is the weight."""
-    full = with_base_prefix([modern_name(name) for name in weights], family.base)
-    unknown = _unknown(weights, type(family))
-    if 2 * len(unknown) > len(weights):
-        likely = " or ".join(_looking_like(weights, len(unknown)))
-        seen = f"; their names are those of {likely}" if likely else ""
-        question = f"is model_type in {folder / 'config.json'} right?"
-        raise CheckpointError(f"{len(unknown)} weights in {folder} do not belong to a {family.model_type} model{seen}: {question}", unknown)
-    named = family.weights.unfold({full[modern_name(name)]: upright(name, weight) for name, weight in weights.items()})
-    tables = [family.weights, *(head.weights for head in family.heads.values())]
-    copies = {original: named[copy] for table in tables for copy, original in table.copies.items() if copy in named}
-    return {**copies, **named}
-
-
-def _stored_heads(family: Family, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> list[str]:
-    """Heads all of whose weights are there.
-
-    Where two heads share names (`classifier`), the architecture decides; where it does not, or names both (a tagger, and one with a chain on it), a
-    head that is wholly part of another gives way to it, and of two with the same names the second to the first.
-    """
-    architectures = {str(name) for name in config.get("architectures") or []} - {family.base_architecture}
-    names = {head: set(known.weights.rules.values()) for head, known in family.heads.items()}
-    named = {head for head in family.heads if family.heads[head].architecture in architectures}
-    complete = [name for name, head in family.heads.items() if _is_complete(head, weights, named=name in named)]
-    inside = {head for head in named for other in named.intersection(complete) if names[head] < names[other]}
-    same = {head for place, head in enumerate(complete) if any(names[head] == names[other] for other in complete[:place])}
-    beaten = {head for head in complete for other in complete if names[head] < names[other] or (other in named and names[head] & names[other])} | same
-    return [head for head in complete if head in named - inside or head not in beaten]
-
-
-def _is_complete(head: Head, weights: Mapping[str, Tensor], *, named: bool) -> bool:
-    """Whether the weights of a head are there. If the architecture names it, that may be those alone that every file has, or none."""
-    names = set(head.weights.rules.values())
-    needed = names - set(head.weights.optional) if named else names
-    return (named or bool(names)) and all(_has(weights, name) for name in needed)
-
-
-def _is_drawn(head: Head, labels: int, stored_labels: int | None) -> bool:
-    """Whether a head that is asked for gets random weights.
-
-    Args:
-        head: The head.
-        labels: How many it is asked for with.
-        stored_labels: How many the one in the folder has; None where there is none.
-    """
-    if stored_labels is None:
-        return not set(head.weights.rules.values()) <= set(head.weights.optional)
-    return head.labelled and labels != stored_labels
-
-
-def _has(weights: Mapping[str, Tensor], template: str) -> bool:
-    return (template if "{}" not in template else template.replace("{}", "weight")) in weights
-
-
-def _unknown(names: Collection[str], family: type[Family]) -> list[str]:
-    """The names that no table of a family has."""
-    full = with_base_prefix([modern_name(name) for name in names], family.base)
-    return sorted(name for name in names if not all(_known(family, part) for part in family.weights.parts(full[modern_name(name)])))
-
-
-def _looking_like(names: Collection[str], unknown: int) -> list[str]:
-    """The families that know most of these names, if they leave fewer than so many unknown."""
-    left = {name: len(_unknown(names, kind)) for name, kind in families.items()}
-    return [name for name, count in left.items() if count == min(left.values()) < unknown]
-
-
-def _known(family: Family | type[Family], name: str) -> bool:
-    pooler = f"{family.base}.pooler."
-    tables = [family.weights, *(head.weights for head in family.heads.values())]
-    return name.startswith(pooler) or any(table.ours(name) is not None or table.ignores(name) for table in tables)
-
-
-def _num_labels(family: Family, head: str, weights: Mapping[str, Tensor]) -> int:
-    """How many labels a stored head has; 0 where that is not a choice."""
-    output = family.heads[head].weights.theirs("output.weight")
-    if not family.heads[head].labelled or output is None:
-        return 0
-    return max(1, len(weights[output])) if weights[output].ndim else 1
 
 
 def _filled(family: Family, sizes: Mapping[str, int], fresh: frozenset[str], weights: Mapping[str, Tensor], folder: Path) -> Model:
@@ -318,8 +257,8 @@ def _filled(family: Family, sizes: Mapping[str, int], fresh: frozenset[str], wei
             problems.append(f"{theirs} has the shape {list(found.shape)}; config.json asks for {list(place.shape)}")
         else:
             state[name] = found.to(torch.float32)
-    problems += _surplus(family, weights, model)
-    problems += _untied(family.table([head for head in sizes if head not in fresh]), weights)
+    problems += surplus(family, weights, model)
+    problems += untied(family.table([head for head in sizes if head not in fresh]), weights)
     if problems:
         raise CheckpointError(f"the weights in {folder} do not fit its config.json", problems)
     model.load_state_dict(state, assign=True)
@@ -335,30 +274,6 @@ def _keep_below_output(model: Model, head: str, weights: Mapping[str, Tensor]) -
         found = weights.get(table.theirs(name) or "")
         if not name.startswith("output.") and found is not None and found.shape == weight.shape:
             weight.copy_(found)
-
-
-def _surplus(family: Family, weights: Mapping[str, Tensor], model: Model) -> list[str]:
-    built = model.backbone.state_dict()
-    names = {theirs: family.weights.ours(theirs) for theirs in weights}
-    extra = [theirs for theirs, ours in names.items() if ours is not None and ours not in built]
-    unknown = [theirs for theirs in weights if not _known(family, theirs)]
-    return [
-        *(f"{theirs} is there; config.json describes a model without it" for theirs in sorted(extra)),
-        *(f"{theirs} is there; no {family.model_type} model has it" for theirs in sorted(unknown)),
-    ]
-
-
-def _untied(table: WeightTable, weights: Mapping[str, Tensor]) -> list[str]:
-    return [
-        f"{copy} differs from {original}; only models in which the two are one weight are built"
-        for copy, original in table.copies.items()
-        if copy in weights and original in weights and _differ(weights[copy], weights[original])
-    ]
-
-
-def _differ(first: Tensor, second: Tensor) -> bool:
-    """Whether two weights have different values; of outlines nobody knows."""
-    return not first.is_meta and not torch.equal(first.float(), second.float())
 
 
 def _labels(config: Mapping[str, Any], count: int, folder: Path) -> tuple[str, ...]:
@@ -393,11 +308,49 @@ def _unnamed(count: int) -> tuple[str, ...]:
     return tuple(f"LABEL_{number}" for number in range(count))
 
 
+def _config(checkpoint: Checkpoint, *, writes: bool) -> dict[str, Any]:
+    """The content of `config.json`.
+
+    Args:
+        checkpoint: What is saved.
+        writes: Whether how it writes is said in a file of its own.
+    """
+    family, heads = checkpoint.model.family, list(checkpoint.model.heads)
+    config: dict[str, Any] = {
+        "architectures": [_architecture(family, heads)],
+        **family.to_config(),
+        **_described(checkpoint, writes=writes),
+        "torch_dtype": "float32",
+    }
+    if family.pad_token_id >= family.vocab_size:  # the default of published models, where a smaller one names none (Chinese GPT-2)
+        config["pad_token_id"] = checkpoint.tokenizer.pad_id
+    if labels := _label_names(checkpoint):
+        config["id2label"] = {str(number): label for number, label in enumerate(labels)}
+        config["label2id"] = {label: number for number, label in enumerate(labels)}
+    if problem := checkpoint.task.get("problem_type"):
+        config["problem_type"] = problem
+    return config
+
+
+def _described(checkpoint: Checkpoint, *, writes: bool) -> dict[str, Any]:
+    """What was said of the model before and still holds.
+
+    How it writes stands in `generation_config.json`, if that is written, and how its authors used it for their tasks is over with a task of its own.
+    """
+    over = (GENERATION_KEYS if writes else frozenset()) | ({"task_specific_params"} if checkpoint.task else set())
+    return {key: value for key, value in checkpoint.model.described.items() if key not in over}
+
+
 def _architecture(family: Family, heads: Sequence[str]) -> str:
     return family.combined.get(frozenset(heads)) or (family.heads[heads[0]].architecture if heads else family.base_architecture)
 
 
-def _check_tokenizer(tokenizer: Tokenizer, family: Family, where: str) -> None:
+def check_tokenizer(tokenizer: Tokenizer, family: Family, where: str) -> None:
+    """See that a model has an embedding for every token and every segment.
+
+    Raises:
+        CheckpointError: It does not.
+    """
     if tokenizer.vocabulary_size > family.vocab_size:
         raise CheckpointError(
             f"the vocabulary in {where} has {tokenizer.vocabulary_size} tokens and the model embeds {family.vocab_size}: they are not of one model"

@@ -122,11 +122,7 @@ class ModernBert(Family):
     def impossible(self) -> Iterator[str]:
         """Everything in this configuration that cannot be built, one line each."""
         yield from super().impossible()
-        if self.num_attention_heads > 0 and self.hidden_size % (2 * self.num_attention_heads):
-            yield (
-                f"hidden_size is {self.hidden_size}; it must be a multiple of twice num_attention_heads, which is {self.num_attention_heads}: "
-                "columns of a head turn in pairs"
-            )
+        yield from self._uneven("hidden_size", "num_attention_heads", parts=2)  # columns of a head turn in pairs
         if self.classifier_pooling not in POOLINGS:
             yield f"classifier_pooling is {self.classifier_pooling!r}; known: {', '.join(POOLINGS)}"
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from bertsmith.checkpoint.weights import WeightTable
 from bertsmith.layers.encoder import Encoder
-from bertsmith.layers.heads import Pooler, SpanHead, TokenClassifier
+from bertsmith.layers.heads import PooledClassifier, Pooler, SpanHead, TokenClassifier
 from bertsmith.models.family import Head, token_heads
 
 
@@ -48,6 +48,28 @@ def common_heads(base: str, architecture: str) -> dict[str, Head]:
         "span": Head(_span, WeightTable({"output.{}": "qa_outputs.{}"}), f"{architecture}ForQuestionAnswering", labelled=False),
         "pooler": Head(_pooler, WeightTable({"dense.{}": f"{base}.pooler.dense.{{}}"}), f"{architecture}Model", labelled=False),
     }
+
+
+def pooled_heads(pooler: str, architecture: str) -> dict[str, Head]:
+    """The heads for classification and multiple choice that stand on a pooler.
+
+    Args:
+        pooler: The template of its published weights: "bert.pooler.dense.{}".
+        architecture: What stands at the front of the classes of `transformers`.
+    """
+    weights = WeightTable({"pooler.dense.{}": pooler, "output.{}": "classifier.{}"})
+    return {
+        "classification": Head(_classifier, weights, f"{architecture}ForSequenceClassification"),
+        "choice": Head(_choice, weights, f"{architecture}ForMultipleChoice", labelled=False),
+    }
+
+
+def _classifier(family: Any, _: Encoder, labels: int) -> nn.Module:
+    return PooledClassifier(family.hidden_size, labels, family.head_dropout)
+
+
+def _choice(family: Any, _: Encoder, __: int) -> nn.Module:
+    return PooledClassifier(family.hidden_size, 1, family.head_dropout)
 
 
 def _tagger(family: Any, _: Encoder, labels: int) -> nn.Module:

@@ -93,8 +93,7 @@ class SequenceToSequence(Family):
         """Everything in this configuration that cannot be built, one line each."""
         yield from super().impossible()
         for side in ("encoder_attention_heads", "decoder_attention_heads"):
-            if (heads := getattr(self, side)) > 0 and self.d_model % heads:
-                yield f"d_model is {self.d_model}; it must be a multiple of {side}, which is {heads}"
+            yield from self._uneven("d_model", side)
         for token in ("pad_token_id", "decoder_start_token_id"):
             if (number := getattr(self, token)) >= self.vocab_size:
                 yield f"{token} is {number}; it must be below vocab_size, which is {self.vocab_size}"

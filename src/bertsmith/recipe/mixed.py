@@ -17,7 +17,6 @@ from dataclasses import replace
 from bertsmith.core.progress import Progress
 from bertsmith.core.randomness import seed_at
 from bertsmith.data.store import JoinedRows
-from bertsmith.models.family import Model
 from bertsmith.models.loading import Checkpoint, save
 from bertsmith.recipe.gains import gains
 from bertsmith.recipe.planning import Job
@@ -75,7 +74,8 @@ def _opened_together(job: Job, prepared: Prepared, notes: Notes) -> Checkpoint:
         own = replace(job, stage=part, seed=seed_at(job.seed, "part", part.name))
         found = opened(own, prepared.parts[part.name], job.start, notes)
         if shared is None:
-            shared = Checkpoint(Model(found.model.family, found.model.backbone, {}), found.tokenizer)
+            shared = Checkpoint(found.model.with_heads({}), found.tokenizer)
+        shared.model.generation |= found.model.generation
         for name, request in prepared.parts[part.name].objective.heads().items():
             head = found.model.family.head(name).build(found.model.family, shared.model.backbone, request.labels)
             head.load_state_dict(found.model.heads[name].state_dict())
@@ -110,5 +110,5 @@ def _finished(
                 save_stage(part, learned, job.folder.path / PARTS / stage.name, measured.get("test"))
         model.load_state_dict(last)
     if is_first():
-        save(Checkpoint(Model(model.family, model.backbone, {}), checkpoint.tokenizer), job.folder.model)
+        save(Checkpoint(model.with_heads({}), checkpoint.tokenizer), job.folder.model)
     return {split: {**joined_metrics(mixture, evaluations)} for split, evaluations in found.items() if evaluations}

@@ -19,6 +19,7 @@ from bertsmith.core.progress import Progress
 from bertsmith.models.family import Family, without_values
 from bertsmith.objectives.base import Objective
 from bertsmith.recipe.files import digest, source_digests
+from bertsmith.recipe.heads import examined_heads
 from bertsmith.recipe.preparing import Prepared, joined, look_at_text, prepared_task, splits_of
 from bertsmith.recipe.result import Planned
 from bertsmith.recipe.schema import Recipe, Stage
@@ -51,6 +52,7 @@ class Job:
         standing: What is to be done about it.
         files: The hashes of its data files by split.
         prepared: Its data; None where the stage is cached.
+        remarks: What is to be said of its heads before it is run.
     """
 
     stage: Stage
@@ -61,6 +63,7 @@ class Job:
     standing: Standing
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     prepared: Prepared | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -117,7 +120,9 @@ def plan(recipe: Recipe, out: Path, *, resume: bool, fetch: bool, progress: Prog
         _note_unmixable(stage, place.at("tuning"))
         if job.standing.action == "cached":
             continue
-        jobs[stage.name] = replace(job, prepared=_prepared(job, place, progress))
+        prepared = _prepared(job, place, progress)
+        earlier = None if stage.earlier is None else jobs[stage.earlier].stage
+        jobs[stage.name] = replace(job, prepared=prepared, remarks=tuple(_of_heads(job, prepared, earlier, place)))
     if problems:
         different = list(dict.fromkeys(problems))  # that a file is not there is found when it is hashed and when it is read
         raise RecipeError(f"{len(different)} {'things are' if len(different) > 1 else 'thing is'} wrong with the recipe", different)
@@ -203,6 +208,16 @@ def _prepared_alone(job: Job, stage: Stage, place: Place, progress: Progress) ->
     if prepared is not None and job.start is not None:
         _note_misfits(stage, prepared, job.start.family, place, mixed=bool(job.stage.parts))
     return prepared
+
+
+def _of_heads(job: Job, prepared: Prepared | None, earlier: Stage | None, place: Place) -> Iterator[str]:
+    if prepared is None or job.start is None:
+        return
+    for one, here in zip(job.stage.singly, places(job.stage, place), strict=True):
+        objective = prepared.parts.get(one.name, prepared).objective
+        at_objective = here.at("task" if isinstance(objective, Task) else "objective")
+        remarks = examined_heads(one, objective, job.start, earlier, at_objective, place.at("from"))
+        yield from (f"part {one.name!r}: {remark}" if job.stage.parts else remark for remark in remarks)
 
 
 def _note_missing_validation(stage: Stage, place: Place) -> None:

@@ -56,7 +56,7 @@ def run(recipe: Recipe, out: Path, *, resume: bool = False, dry_run: bool = Fals
         jobs = plan(recipe, out, resume=resume, fetch=not dry_run, progress=listener)
         planned = tuple(job.planned() for job in jobs)
         if dry_run:
-            notes = _data_notes(jobs)
+            notes = _notes(jobs)
             for note in notes:
                 listener.note(note)
             return RunResult(folder=out, seed=recipe.seed, plan=planned, notes=notes)
@@ -146,8 +146,9 @@ def _join_metrics(out: Path, stages: Sequence[StageResult]) -> None:
     write_text(out / "metrics.jsonl", "".join(json.dumps({"stage": name, **json.loads(line)}) + "\n" for name, line in lines))
 
 
-def _data_notes(jobs: Sequence[Job]) -> tuple[str, ...]:
-    return tuple(f"stage {job.stage.name!r}: {note}" for job in jobs if job.prepared is not None for note in job.prepared.notes)
+def _notes(jobs: Sequence[Job]) -> tuple[str, ...]:
+    """What there is to say of data and heads."""
+    return tuple(f"stage {job.stage.name!r}: {note}" for job in jobs if job.prepared is not None for note in [*job.prepared.notes, *job.remarks])
 
 
 @contextmanager

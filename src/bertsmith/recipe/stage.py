@@ -10,14 +10,13 @@ from pathlib import Path
 
 import torch
 
-from bertsmith.core.errors import RecipeError
 from bertsmith.core.precision import resolve
 from bertsmith.core.progress import Progress
 from bertsmith.core.randomness import seed_at
 from bertsmith.models.family import Model
 from bertsmith.models.loading import Checkpoint, save
 from bertsmith.objectives.base import Objective
-from bertsmith.objectives.remedy import without_head
+from bertsmith.recipe.heads import fresh_head
 from bertsmith.recipe.planning import Job
 from bertsmith.recipe.predictions import write_predictions
 from bertsmith.recipe.preparing import Prepared
@@ -85,7 +84,6 @@ def run_stage(job: Job, progress: Progress) -> StageResult:
         progress: Who wants to know.
 
     Raises:
-        RecipeError: A head that has to come with the model is not there.
         CheckpointError: The model cannot be read, or the disk is full.
         InterruptedRunError: Stopped from outside; a checkpoint was written.
     """
@@ -137,12 +135,8 @@ def opened(job: Job, prepared: Prepared, start: Start, notes: Notes) -> Checkpoi
         return checkpoint
     if other := _other_pooling(objective, checkpoint):
         notes.note(f"stage {job.stage.name!r}: {other}")
-    lacking = [name for name in sorted(checkpoint.fresh_heads) if requests[name].pretrained]
-    if lacking:
-        ways_out = "\n\n".join(without_head(name, str(start.place)) for name in lacking)
-        raise RecipeError(f"stage {job.stage.name!r} needs the head {' and '.join(lacking)} with its weights. {ways_out}")
     for name in sorted(checkpoint.fresh_heads):
-        notes.note(f"stage {job.stage.name!r}: {_fresh_head(name, checkpoint)}")
+        notes.note(f"stage {job.stage.name!r}: {fresh_head(name, checkpoint.stored_heads)}")
     sized = [name for name, request in requests.items() if request.labels]
     if isinstance(objective, Task) and sized and not checkpoint.fresh_heads and checkpoint.labels != objective.output_labels:
         _forget_labels(checkpoint, sized, job.seed)
@@ -158,16 +152,6 @@ def _other_pooling(objective: Objective, checkpoint: Checkpoint) -> str:
     if wanted is None or before is None or wanted.pooling == before.pooling:
         return ""
     return f"the folder makes vectors with the pooling {before.pooling!r}; they are trained with {wanted.pooling!r}"
-
-
-def _fresh_head(name: str, checkpoint: Checkpoint) -> str:
-    if name == "mlm":
-        return (
-            "the model comes without weights for predicting hidden tokens (the published Chinese-BERT-wwm models do, for instance); "
-            "they are random and learned here, so expect a high loss for the first steps and train long enough"
-        )
-    there = f"; it has: {', '.join(sorted(checkpoint.stored_heads))}" if checkpoint.stored_heads else ""
-    return f"the {name} head is new{there}"
 
 
 def _forget_labels(checkpoint: Checkpoint, heads: Sequence[str], seed: int) -> None:

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from bertsmith.checkpoint.folder import check_weights, read_json
 from bertsmith.checkpoint.locate import locate
-from bertsmith.core.errors import CheckpointError
 from bertsmith.models.family import Family, families
-from bertsmith.models.loading import Checkpoint, create, load
+from bertsmith.models.loading import Checkpoint, check_tokenizer, create, family_of, load
 from bertsmith.recipe.files import digest, file_digest, folder_digest
 from bertsmith.recipe.schema import BUILTIN, NewModel
 from bertsmith.text.tokenizer import Tokenizer
 
-MODEL_FILES = (".json", ".txt", ".model", ".safetensors", ".bin")
+MODEL_FILES = (".json", ".txt", ".model", ".spm", ".safetensors", ".bin")
 """Endings of the files that make a model what it is."""
 
 
@@ -59,12 +58,11 @@ def examined(start: str | NewModel) -> Start:
 
 def _in_folder(folder: Path) -> Start:
     config = read_json(folder / "config.json")
-    if "model_type" not in config:
-        raise CheckpointError(f"{folder / 'config.json'} has no model_type; known: {', '.join(families)}")
-    family = families[str(config["model_type"])].from_config(config, str(folder / "config.json"))
+    family, tokenizer = family_of(config, folder), Tokenizer.from_folder(folder)
+    check_tokenizer(tokenizer, family, str(folder))
     check_weights(folder)
     files = sorted(file for file in folder.iterdir() if file.suffix in MODEL_FILES)
-    return Start(family, _fitting(Tokenizer.from_folder(folder), family), folder_digest(files), folder)
+    return Start(family, tokenizer, folder_digest(files), folder)
 
 
 def _new(model: NewModel) -> Start:
@@ -74,12 +72,5 @@ def _new(model: NewModel) -> Start:
     family = families[model.family].from_config(values, f"the configuration of a new {model.family} model")
     files = sorted(file for file in place.iterdir() if file.suffix in MODEL_FILES) if place.is_dir() else [place]
     vocabulary = [model.lowercase, *(file_digest(file) for file in files)]
-    return Start(family, _fitting(tokenizer, family), digest([model.family, dict(model.config), vocabulary]), model)
-
-
-def _fitting(tokenizer: Tokenizer, family: Family) -> Tokenizer:
-    if tokenizer.vocabulary_size > family.vocab_size:
-        raise CheckpointError(
-            f"the tokenizer has {tokenizer.vocabulary_size} tokens and the model embeds {family.vocab_size}: they do not belong together"
-        )
-    return tokenizer
+    check_tokenizer(tokenizer, family, f"a new {model.family} model")
+    return Start(family, tokenizer, digest([model.family, dict(model.config), vocabulary]), model)

@@ -52,8 +52,7 @@ class Mixture(Objective):
 
     def view(self, model: Model, name: str) -> Model:
         """The model that a part sees: the shared backbone and its own heads."""
-        heads = {head: model.heads[f"{name}{OF_PART}{head}"] for head in self.parts[name].heads()}
-        return Model(model.family, model.backbone, heads).train(model.training)
+        return model.with_heads({head: model.heads[f"{name}{OF_PART}{head}"] for head in self.parts[name].heads()})
 
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer) -> Iterator[Features]:
         """Not here: the data of every part is encoded by the part."""

@@ -82,9 +82,14 @@ def fitting(backend: tokenizers.Tokenizer, tokens: Mapping[str, str]) -> None:
 
 
 def identifier(backend: tokenizers.Tokenizer, token: str) -> int:
-    """The id of a token that the backend has."""
+    """The id of a token that stands around texts.
+
+    Raises:
+        CheckpointError: The vocabulary does not have it.
+    """
     number = backend.token_to_id(token)
-    assert number is not None, token
+    if number is None:
+        raise CheckpointError(f"the vocabulary has no {token!r}, which this family puts around its texts; fetch the tokenizer's files again")
     return number
 
 

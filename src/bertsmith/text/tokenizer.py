@@ -285,15 +285,14 @@ class Tokenizer:
         return BESIDE_CHINESE.sub("", text) if self.kind == "WordPiece" else text
 
     def token(self, number: SupportsInt) -> str:
-        """The token of an id, as the vocabulary writes it.
+        """The token of an id, as the vocabulary writes it; empty where it leaves out the id, as it does if it lists a token twice.
 
         Raises:
             IndexError: No token has this id.
         """
-        token = self._strings[int(number)] if 0 <= int(number) < self.vocabulary_size else ""
-        if not token:
+        if not 0 <= int(number) < self.vocabulary_size:
             raise IndexError(f"no token has the id {number}; ids go from 0 to {self.vocabulary_size - 1}")
-        return token
+        return self._strings[int(number)]
 
     def id(self, token: str) -> int | None:
         """The id of a token, None where the vocabulary does not have it."""

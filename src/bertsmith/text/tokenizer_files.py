@@ -50,6 +50,7 @@ from bertsmith.text.pipelines import (
     wordpiece,
 )
 from bertsmith.text.sentencepiece import Kind, parse_sentencepiece
+from bertsmith.text.tokenizer_settings import mistakes
 
 VERBATIM_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """The classes of `transformers` that take `tokenizer.json` as it is; the others let `tokenizer_config.json` overrule it."""
@@ -166,7 +167,12 @@ def _settings(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise CheckpointError(f"there is no folder {folder}; a tokenizer is read from a model folder")
     config, names = (read_json(file) if (file := folder / name).exists() else {} for name in ("tokenizer_config.json", "special_tokens_map.json"))
-    return config if "added_tokens_decoder" in config else {**config, **names}
+    settings = config if "added_tokens_decoder" in config else {**config, **names}
+    if problems := list(mistakes(settings)):
+        raise CheckpointError(
+            f"tokenizer_config.json or special_tokens_map.json of {folder} cannot be used; mend them, or fetch them again", problems
+        )
+    return settings
 
 
 def _declared(folder: Path, settings: Mapping[str, Any]) -> Declared:
@@ -331,7 +337,8 @@ def _listed_tokens(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[
     listed = settings.get("added_tokens_decoder") or {}
     yield from sorted(((int(number), _added(token, special=False)) for number, token in listed.items()), key=lambda pair: pair[0])
     if "added_tokens_decoder" not in settings and (file := folder / "added_tokens.json").exists():
-        yield from ((number, _added(token, special=False)) for token, number in sorted(read_json(file).items(), key=lambda item: item[1]))
+        added = read_ids(file) if read_json(file) else {}
+        yield from ((number, _added(token, special=False)) for token, number in sorted(added.items(), key=lambda item: item[1]))
     for key in ("additional_special_tokens", "extra_special_tokens"):
         tokens = settings.get(key)
         yield from ((None, _added(token)) for token in (tokens if isinstance(tokens, list) else []))
