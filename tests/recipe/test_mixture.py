@@ -68,6 +68,22 @@ def test_each_part_keeps_the_weights_with_which_it_was_best(world: Path):
         assert result.stages[0].metrics["valid"][metric] == pytest.approx(max(values[metric] for values in history))
 
 
+@pytest.mark.parametrize("keep", ["last", "best", "best:loss", "best:text.loss"])
+def test_where_no_task_is_measured_the_losses_are(world: Path, keep: str):
+    again = {**TEXTS, "name": "again", "objective": {"name": "mlm", "unit": "word", "max_length": 32}}
+    metrics = run_together(world, TEXTS, again, train={"steps": 2, "batch_size": 8, "keep": keep}).stages[0].metrics["valid"]
+    assert metrics["loss"] == pytest.approx((metrics["text.loss"] + metrics["again.loss"]) / 2)
+    assert "mean" not in metrics
+
+
+def test_a_metric_that_no_part_has_is_told_before_the_first_step(world: Path):
+    with pytest.raises(RecipeError) as caught:
+        run_together(world, REVIEWS, TEXTS, train={"keep": "best:accuracy"})
+    [problem] = caught.value.problems
+    assert "train.keep: got 'best:accuracy'; what is measured: reviews.accuracy" in problem
+    assert problem.endswith("text.loss, text.perplexity, mean")
+
+
 def test_a_later_stage_starts_from_the_shared_encoder(world: Path):
     after = {**changed(MATCH, train={"epochs": 1, "batch_size": 8}), "name": "after", "from": "stage:together"}
     result = run_stages(world, together(REVIEWS, LENGTHS, train={"epochs": 1, "batch_size": 8}), after)

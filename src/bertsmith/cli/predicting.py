@@ -35,10 +35,10 @@ def rows_to_predict(
     Raises:
         DataError: The input cannot be read, or the one row lacks a column, or has one that nobody reads.
     """
-    needed = list(task.inputs())
+    needed = list(task.needed())
     if sources:
         return stream(sources, columns=columns, format=format_name, needed=needed)
-    if unread := [_option(name) for name in given if name not in (*task.columns, *task.optional_columns)]:
+    if unread := [_option(name) for name in given if name not in (*task.reads, *needed)]:
         reads = "one text" if needed in (["text"], []) else " and ".join(needed)
         raise DataError(f"the task {task.name!r} reads {reads}: leave {' and '.join(unread)} out")
     missing = [column for column in needed if not given.get(column, "").strip()]
@@ -60,10 +60,12 @@ class Account:
     Attributes:
         problems: Lines that could not be read.
         truncated: How many texts were longer than the model takes.
+        passed_over: What of the rows was not read, in words.
     """
 
     problems: list[Problem] = field(default_factory=list[Problem])
     truncated: int = 0
+    passed_over: set[str] = field(default_factory=set[str])
 
 
 def predicted(engine: Engine, rows: Iterable[Example | Problem], account: Account, progress: Progress) -> Iterator[tuple[Example, Prediction]]:
@@ -74,6 +76,7 @@ def predicted(engine: Engine, rows: Iterable[Example | Problem], account: Accoun
     def predict(examples: list[Example]) -> Sequence[Prediction]:
         features = list(task.encode(examples, engine.tokenizer, labelled=False))
         account.truncated += count_truncated(features)
+        account.passed_over.update(filter(None, map(task.passed_over, examples)))
         return task.decode(Outcome(engine.outputs(features), features, examples, engine.tokenizer))
 
     return followed(_by_chunks(good_rows(_judged(task, rows), account.problems), predict, engine.chunk), progress, "predict", None, "rows")
@@ -96,7 +99,7 @@ def _judged(task: Task, rows: Iterable[Example | Problem]) -> Iterator[Example |
     """The rows, with a problem in the place of those that the task cannot use."""
     for row in rows:
         reason = "" if isinstance(row, Problem) else task.wrong_input(row)
-        yield Problem(row.file, row.line, reason) if reason else row
+        yield Problem.of(row, reason) if reason else row
 
 
 def good_rows(rows: Iterable[Example | Problem], problems: list[Problem]) -> Iterator[Example]:

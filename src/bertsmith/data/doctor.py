@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Example
 from bertsmith.data.checks.answers import check_answers
 from bertsmith.data.checks.choices import check_choices, check_targets
 from bertsmith.data.checks.duplicates import check_duplicates
-from bertsmith.data.checks.finding import Finding, Patient, percent, plural
+from bertsmith.data.checks.finding import Finding, Patient, percent
 from bertsmith.data.checks.kinds import Kind, kind_of, with_texts
 from bertsmith.data.checks.labels import check_labels
 from bertsmith.data.checks.lengths import CutsTokens, check_lengths, measure

@@ -170,7 +170,7 @@ def drop_unlabelled(examples: Sequence[Example]) -> tuple[list[Example], list[Pr
     if all(reasons):
         return list(examples), []
     kept = [example for example, reason in zip(examples, reasons, strict=True) if not reason]
-    return kept, [Problem(example.file, example.line, reason) for example, reason in zip(examples, reasons, strict=True) if reason]
+    return kept, [Problem.of(example, reason) for example, reason in zip(examples, reasons, strict=True) if reason]
 
 
 def _no_label(label: Any) -> str:
@@ -233,8 +233,7 @@ def _examples(table: Table, needed: Sequence[str], texts: Sequence[str]) -> Iter
         values = renamed(row.values, columns)
         wrong = [f"no column {columns.get(name, name)!r}" for name in needed if name not in values and name != "label"]
         wrong += [f"{name} {reason}" for name in texts if name in values and (reason := wrong_text(values[name]))]
-        place = f"{row.place}: " if row.place else ""
-        yield Problem(file, row.line, place + "; ".join(wrong)) if wrong else Example(values, file, row.line, row.place)
+        yield Problem(file, row.line, "; ".join(wrong), row.place) if wrong else Example(values, file, row.line, row.place)
 
 
 def wrong_text(text: Any) -> str:

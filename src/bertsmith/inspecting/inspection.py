@@ -141,7 +141,7 @@ def inspect(
         prediction=task.decode(outcome)[0] if task and outcome else None,
         marked=task.marked(outcome) if task and outcome else None,
         guesses=guesses,
-        notes=tuple(_notes(checkpoint, tokens, text_pair, name)),
+        notes=(*_passed_over(task, given), *_notes(checkpoint, tokens, text_pair, name)),
     )
 
 
@@ -181,7 +181,7 @@ def _named(task: Task | None, text: str, text_pair: str | None) -> dict[str, str
     """The texts under the names of the columns that they are to the task."""
     names = Task.asked if task is None else task.asked
     given = {name: part for name, part in zip(names, (text, text_pair), strict=False) if part is not None}
-    missing = [] if task is None else [column for column in task.inputs() if column not in given]
+    missing = [] if task is None else [column for column in task.needed() if column not in given]
     if task is not None and missing:
         raise RecipeError(f"the task {task.name!r} needs {' and '.join(missing)}; the texts that it is given are {' and then '.join(names)}")
     return given
@@ -204,6 +204,11 @@ def _outcome(checkpoint: Checkpoint, task: Task, given: Mapping[str, str]) -> Ou
         batch = task.collate(some, [np.random.default_rng(0)] * len(some), checkpoint.tokenizer)
         outputs += [as_array(output) for output in task.outputs(checkpoint.model, batch)]
     return Outcome(outputs, rows, examples, checkpoint.tokenizer)
+
+
+def _passed_over(task: Task | None, given: Mapping[str, str]) -> list[str]:
+    reason = "" if task is None else task.passed_over(Example(given))
+    return [f"{reason[:1].upper()}{reason[1:]}."] if reason else []
 
 
 def _notes(checkpoint: Checkpoint, tokens: Tokens, text_pair: str | None, name: str) -> list[str]:

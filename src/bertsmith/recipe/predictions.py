@@ -24,6 +24,5 @@ def write_predictions(folder: Path, task: Task, outcome: Outcome) -> None:
 
 
 def _line(task: Task, example: Example, said: dict[str, Any]) -> dict[str, Any]:
-    names = [name for name in (*task.columns, *task.optional_columns) if name not in task.label_columns]
-    texts = {name: example[name] for name in names if example.get(name) is not None}
+    texts = {name: example[name] for name in task.reads if example.get(name) is not None}
     return {"line": example.line, **texts, **said, "gold": task.gold(example)}

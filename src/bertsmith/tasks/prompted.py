@@ -104,9 +104,19 @@ class Prompted(SingleSentence):
         """The family's vocabulary head, which has to come with the model."""
         return {"mlm": HeadRequest(pretrained=not self.untrained_head)}
 
-    def needed(self) -> tuple[str, ...]:
+    @property
+    def reads(self) -> tuple[str, ...]:
         """What the template takes."""
         return Template.parse(self.template).fields
+
+    def passed_over(self, row: Example) -> str:
+        """A second text for which the template has no place."""
+        reason = super().passed_over(row)
+        return reason and f"{reason}: its template has no {{text_pair}}"
+
+    def needed(self) -> tuple[str, ...]:
+        """What the template takes."""
+        return self.reads
 
     def check(self, tokenizer: Tokenizer) -> None:
         """Whether every label has words, which the vocabulary can write and tell apart, and the template leaves room for the texts.

@@ -53,8 +53,7 @@ class Regression(SentenceTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
-            raise ValueError(f"minimum is {self.minimum} and maximum is {self.maximum}; minimum must be the smaller")
+        check_limits(self.minimum, self.maximum)
 
     @property
     def num_scores(self) -> int:
@@ -139,6 +138,16 @@ class Regression(SentenceTask):
         low = -math.inf if self.minimum is None else self.minimum
         high = math.inf if self.maximum is None else self.maximum
         return outcome.scores[:, 0].astype(np.float64).clip(low, high)
+
+
+def check_limits(minimum: float | None, maximum: float | None) -> None:
+    """Whether two limits of a number, as far as they are given, leave room for one.
+
+    Raises:
+        ValueError: They do not.
+    """
+    if minimum is not None and maximum is not None and minimum >= maximum:
+        raise ValueError(f"minimum is {minimum} and maximum is {maximum}; minimum must be the smaller")
 
 
 def _gold(outcome: Outcome) -> np.ndarray:

@@ -146,7 +146,7 @@ class Tagging(Task):
         for example in data:
             try:
                 passage = passage_of(example)
-                mended += [Problem(example.file, example.line, what) for what in mendings(example, passage, schemes.get(example.file, "bio"))]
+                mended += [Problem.of(example, what) for what in mendings(example, passage, schemes.get(example.file, "bio"))]
             except ValueError:  # what cannot be mended is listed by `fitted` and by `encode`
                 examples.append(example)
             else:
@@ -179,7 +179,7 @@ class Tagging(Task):
         """
         problems: list[str] = []
         usable = [example for example, *_ in self._read(examples, True, problems)]
-        _refuse(problems)
+        self.refuse(problems)
         return replace(self, labels=self.labels or tuple(sorted(self.label_names(usable))))
 
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
@@ -196,7 +196,7 @@ class Tagging(Task):
             for (_, passage, entities), piece in zip(read, pieces, strict=True):
                 yield from self._windows(number, passage, entities, piece, framing)
                 number += 1
-        _refuse(problems)
+        self.refuse(problems)
 
     def remarks(self, rows: Sequence[Features]) -> Iterator[str]:
         """How many entities begin or end inside a piece of the tokenizer."""
@@ -396,8 +396,3 @@ def _entity(passage: Passage, units: Span, characters: Span | None = None) -> di
 def _padded(rows: Sequence[np.ndarray], value: int) -> Tensor:
     """As `pad`, at least one column wide."""
     return pad([*rows, np.array([value])], value)[:-1]
-
-
-def _refuse(problems: Sequence[str]) -> None:
-    if problems:
-        raise DataError(f"{len(problems)} examples cannot be used for the task 'tagging'", problems)

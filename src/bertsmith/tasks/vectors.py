@@ -22,7 +22,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bertsmith.checkpoint.vectors import VectorSettings
-from bertsmith.core.errors import DataError
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.layers.heads import POOLINGS
 from bertsmith.models.family import Family, Model
@@ -98,8 +97,7 @@ class SentenceVectors(Task):
         source = iter(examples)
         while chunk := list(islice(source, CHUNK)):
             yield from self._encoded(chunk, tokenizer, labelled, problems)
-        if problems:
-            raise DataError(f"{len(problems)} examples cannot be used for the task {self.name!r}", problems)
+        self.refuse(problems)
 
     def collate(self, rows: Sequence[Features], generators: Sequence[np.random.Generator], tokenizer: Tokenizer) -> Batch:  # noqa: ARG002
         """One sequence a text, those of a row after one another; nothing is random but the model's dropout."""

@@ -46,6 +46,8 @@ def evaluate(
     with terminal_progress() as progress:
         outcome = outcome_of(engine, dataset, progress)
     found = measures(found_task, outcome, dataset)
+    for remark in (*dataset.remarks(), *filter(None, {found_task.passed_over(row) for row in dataset})):
+        say(remark)
     say_truncated(found["truncated"], found["n"], engine)
     emit({"model": model, "data": data, **found})
     if errors is not None:

@@ -11,8 +11,9 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import combinations
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import SAID, Finding, Patient, Severity, percent, place, plural, shorten, texts_of
+from bertsmith.data.checks.finding import SAID, Finding, Patient, Severity, percent, place, shorten, texts_of
 
 SEVERE = 0.05
 """From this share of shared rows on, a score means nothing."""

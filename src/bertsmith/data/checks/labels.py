@@ -7,8 +7,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import MULTI_LABEL, NUMBERS, Finding, Patient, percent, place, plural
+from bertsmith.data.checks.finding import MULTI_LABEL, NUMBERS, Finding, Patient, percent, place
 
 FEW_ROWS = 5
 """A label with fewer rows in training can hardly be learned."""

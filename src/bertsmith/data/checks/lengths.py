@@ -9,8 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import Finding, Patient, percent, place, plural, shorten, texts_of
+from bertsmith.data.checks.finding import Finding, Patient, percent, place, shorten, texts_of
 
 CHUNK = 1024
 """Texts that are tokenised together."""
@@ -105,8 +106,9 @@ def _unknown(lengths: Mapping[str, Lengths], total: int) -> Iterator[Finding]:
     unknown = sum((measured.unknown for measured in lengths.values()), Counter[str]())
     count = unknown.total()
     if count:
-        places = tuple(f"{_named(piece)}  {times:,} times" for piece, times in unknown.most_common(50))
-        message = f"{plural(count, 'token')} ({percent(count, total)}) of {plural(len(unknown), 'kind')} are not in the vocabulary: [UNK]"
+        places = tuple(f"{_named(piece)}  {plural(times, 'time')}" for piece, times in unknown.most_common(50))
+        are = "is" if count == 1 else "are"
+        message = f"{plural(count, 'token')} ({percent(count, total)}) of {plural(len(unknown), 'kind')} {are} not in the vocabulary: [UNK]"
         advice = "all of them look the same to the model; replace the frequent ones, add them to the vocabulary, or take another checkpoint"
         yield Finding("unknown_tokens", "warning" if count >= MANY_UNKNOWN * total else "note", message, count, places, advice)
 

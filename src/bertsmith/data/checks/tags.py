@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import Finding, Patient, percent, place, plural, shorten
+from bertsmith.data.checks.finding import Finding, Patient, percent, place, shorten
 from bertsmith.data.checks.kinds import entities_of, is_broken, strings
 from bertsmith.data.checks.labels import check_names
 from bertsmith.data.formats.conll import TAG
