@@ -71,7 +71,7 @@ def test_each_part_keeps_the_weights_with_which_it_was_best(world: Path):
 @pytest.mark.parametrize("keep", ["last", "best", "best:loss", "best:text.loss"])
 def test_where_no_task_is_measured_the_losses_are(world: Path, keep: str):
     again = {**TEXTS, "name": "again", "objective": {"name": "mlm", "unit": "word", "max_length": 32}}
-    metrics = run_together(world, TEXTS, again, train={"steps": 2, "batch_size": 8, "keep": keep}).stages[0].metrics["valid"]
+    metrics = run_together(world, TEXTS, again, train={"epochs": 1, "batch_size": 8, "keep": keep}).stages[0].metrics["valid"]
     assert metrics["loss"] == pytest.approx((metrics["text.loss"] + metrics["again.loss"]) / 2)
     assert "mean" not in metrics
 
@@ -171,7 +171,7 @@ def test_a_part_learns_from_its_validation_data_what_it_would_learn_alone(world:
     praise = {"name": "praise", "task": {"name": "multi_label", "max_length": 32}, "data": data}
     [stage] = run_together(world, REVIEWS, praise, train={"epochs": 1, "batch_size": 8}).stages
     threshold = load(str(world / "out/stages/together/parts/praise/model")).task["threshold"]
-    assert any(f"stage 'praise': chosen on the validation data: threshold = {threshold:.4g}" in note for note in stage.notes)
+    assert any(f"stage 'together': part 'praise': chosen on the validation data: threshold = {threshold:.4g}" in note for note in stage.notes)
 
 
 def test_a_stage_that_began_elsewhere_is_not_compared_with(world: Path):

@@ -110,11 +110,11 @@ def test_bad_raw_text_is_found_before_the_first_step(world: Path):
     (world / "raw.jsonl").write_text('{"text": "好"}\n' * 300 + "no json\n")
     listener = Listener()
     stages = [ADAPT, changed(ADAPT, name="second", data={"train": "raw.jsonl"})]
-    with pytest.raises(RecipeError, match=r"stage 'second' .*data.train: 1 lines? cannot be read(.|\n)*raw.jsonl:301: "):
+    with pytest.raises(RecipeError, match=r"stage 'second' .*data.train: 1 rows? cannot be read(.|\n)*raw.jsonl:301: "):
         run_stages(world, *stages, progress=listener)
     assert listener.steps == 0
     result = run_stages(world, ADAPT, changed(ADAPT, name="second", data={"train": "raw.jsonl", "skip_bad_lines": True}), progress=listener)
-    assert listener.told("stage 'second': train: 1 line could not be read and was left out")
+    assert listener.told("stage 'second': train: 1 row could not be read and was left out")
     assert result.stages[1].data["train"]["skipped"] == 1
 
 
@@ -126,7 +126,7 @@ def test_the_user_is_told_of_what_was_left_out_cut_off_and_met_before(world: Pat
     listener = Listener()
     result = run_stages(world, changed(ALONE, data=data, task={"max_length": 12}), progress=listener)
     assert listener.told("stage 'match': train: 1 row was left out: label '-' (no gold label)")
-    assert listener.told("1 line could not be read and was left out")
+    assert listener.told("1 row could not be read and was left out")
     assert listener.told("mixed.tsv:51")
     assert listener.told("test: 3 of 4 texts are also in the training data")
     assert listener.told("of the texts are longer than max_length = 12 and lose their end")

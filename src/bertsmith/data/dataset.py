@@ -136,7 +136,7 @@ class Dataset(Sequence[Example]):
         if self.problems:
             shown = "; ".join(map(str, self.problems[:SHOWN_LINES])) + _and_more(self.problems, "; and", SHOWN_LINES)
             count = len(self.problems)
-            yield f"{plural(count, 'line')} could not be read and {_was(count)} left out: {shown}"
+            yield f"{plural(count, 'row')} could not be read and {_was(count)} left out: {shown}"
         for rows, done in ((self.dropped_rows, "left out"), (self.mended_rows, "mended")):
             for message, alike in by_message(rows).items():
                 places = ", ".join(row.where for row in alike[:SHOWN_PLACES]) + _and_more(alike, " and", SHOWN_PLACES)

@@ -18,9 +18,9 @@ from bertsmith.core.types import Example
 from bertsmith.data.checks.answers import check_answers
 from bertsmith.data.checks.choices import check_choices, check_targets
 from bertsmith.data.checks.duplicates import check_duplicates
-from bertsmith.data.checks.finding import Finding, Patient, percent
+from bertsmith.data.checks.finding import NUMBERS, Finding, Patient, percent
 from bertsmith.data.checks.kinds import Kind, kind_of, with_texts
-from bertsmith.data.checks.labels import check_labels
+from bertsmith.data.checks.labels import check_labels, is_number
 from bertsmith.data.checks.lengths import CutsTokens, check_lengths, measure
 from bertsmith.data.checks.suspects import check_suspects
 from bertsmith.data.checks.tags import check_tags
@@ -31,18 +31,24 @@ SEVERITIES = ("error", "warning", "note")
 
 SHOWN_LABELS = 12
 
+COUNTED: dict[Kind, str] = {"answers": "questions", "tags": "entities", "choice": "right choices"}
+"""What is counted by name, where it is not labels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What was found.
 
     Attributes:
-        splits: For each split its `rows`, `labels` (counts by name), `characters` and, with a tokenizer, `tokens` and `unknown_rate`.
+        splits: For each split its `rows`, `labels` (counts by name) or `numbers` (smallest, mean and largest), `characters` and, with a tokenizer,
+            `tokens` and `unknown_rate`.
         findings: The worst first.
+        counted: What `labels` are: labels, entities, right choices.
     """
 
     splits: Mapping[str, Mapping[str, Any]]
     findings: tuple[Finding, ...]
+    counted: str = "labels"
 
     def of(self, severity: str) -> list[Finding]:
         """The findings of one severity: `error`, `warning` or `note`."""
@@ -56,7 +62,11 @@ class Report:
         """As plain text."""
         counts = ", ".join(plural(len(self.of(severity)), severity) for severity in SEVERITIES)
         blocks = [["", *finding.lines()] for finding in self.findings]
-        return [*(_described(name, facts) for name, facts in self.splits.items()), counts, *(line for block in blocks for line in block)]
+        return [
+            *(_described(name, facts, self.counted) for name, facts in self.splits.items()),
+            counts,
+            *(line for block in blocks for line in block),
+        ]
 
 
 def examine(
@@ -66,6 +76,7 @@ def examine(
     *,
     task: str | None = None,
     wrong_label: Callable[[Any], str] = lambda _: "",
+    wrong_row: Callable[[Example], str] = lambda _: "",
     tokenizer: CutsTokens | None = None,
     max_length: int = 512,
 ) -> Report:
@@ -77,6 +88,7 @@ def examine(
         test: The rows to score.
         task: The task's name; `multi_label` and `regression` have labels of their own kind.
         wrong_label: What the task says against a label, if anything: `Task.wrong_label`.
+        wrong_row: What it says against a row: `Task.wrong_row`.
         tokenizer: The model's, for lengths in tokens and for what it cannot write.
         max_length: Tokens that will be kept of a row.
 
@@ -109,15 +121,16 @@ def examine(
         *check_lengths(patient, lengths, max_length),
         *check_suspects(patient),
     ]
+    findings += _refused([row for rows in given.values() for row in rows], wrong_row, findings)
     facts = {
         name: {
             "rows": len(rows),
-            "labels": dict(Counter(label for row in rows for label in patient.labels(row)).most_common()),
+            **_labels(Counter(label for row in rows for label in patient.labels(row)), numbers=task in NUMBERS),
             **lengths[name].summary(max_length),
         }
         for name, rows in patient.splits.items()
     }
-    return Report(facts, tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))))
+    return Report(facts, tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))), COUNTED.get(kind, "labels"))
 
 
 def _located(name: str, rows: Sequence[Example], kind: Kind) -> list[Example]:
@@ -130,7 +143,7 @@ def _reading(name: str, rows: Sequence[Example]) -> Iterator[Finding]:
     if not isinstance(rows, Dataset):
         return
     if rows.problems:
-        message = f"{plural(len(rows.problems), 'line')} of {name} could not be read"
+        message = f"{plural(len(rows.problems), 'row')} of {name} could not be read"
         yield Finding(
             "bad_lines",
             "error",
@@ -145,13 +158,35 @@ def _reading(name: str, rows: Sequence[Example]) -> Iterator[Finding]:
         yield Finding("dropped_rows", "note", message, len(rows.dropped_rows), tuple(map(str, rows.dropped_rows)))
 
 
-def _described(name: str, facts: Mapping[str, Any]) -> str:
-    labels = list(facts["labels"].items())
-    total = sum(facts["labels"].values())
-    told = ", ".join(f"{label} {count:,} ({percent(count, total)})" for label, count in labels[:SHOWN_LABELS])
+def _refused(rows: Sequence[Example], wrong_row: Callable[[Example], str], findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Rows at which training would stop for a reason that no other error tells."""
+    told = {place.partition("  ")[0] for finding in findings if finding.severity == "error" for place in finding.places}
+    wrong = [f"{row.where}  {reason}" for row in rows if row.where not in told and (reason := wrong_row(row))]
+    if wrong:
+        yield Finding(
+            "refused_rows", "error", f"{plural(len(wrong), 'row')} that the task refuses", len(wrong), tuple(wrong), "training stops at them"
+        )
+
+
+def _labels(counts: Counter[str], *, numbers: bool) -> dict[str, Any]:
+    if not numbers:
+        return {"labels": dict(counts.most_common())}
+    found = [(float(label), count) for label, count in counts.items() if is_number(label)]
+    if not found:
+        return {}
+    mean = sum(number * count for number, count in found) / sum(count for _, count in found)
+    return {"numbers": {"min": min(found)[0], "mean": round(mean, 6), "max": max(found)[0]}}
+
+
+def _described(name: str, facts: Mapping[str, Any], counted: str) -> str:
+    labels = list(facts.get("labels", {}).items())
+    total = sum(count for _, count in labels)
+    told = ", ".join(f"{label}: {count:,} ({percent(count, total)})" for label, count in labels[:SHOWN_LABELS])
     more = f" and {len(labels) - SHOWN_LABELS} more" if len(labels) > SHOWN_LABELS else ""
+    named = [f"{counted} {told}{more}"] if labels else []
+    named += ["numbers from {min:g} to {max:g}, {mean:.4g} on average".format(**facts["numbers"])] if "numbers" in facts else []
     lengths = [f"{unit}: {_spread(facts[unit])}" for unit in ("characters", "tokens") if unit in facts]
-    return "; ".join([f"{name}: {plural(facts['rows'], 'row')}", *([f"labels {told}{more}"] if labels else []), *lengths])
+    return "; ".join([f"{name}: {plural(facts['rows'], 'row')}", *named, *lengths])
 
 
 def _spread(lengths: Mapping[str, int]) -> str:

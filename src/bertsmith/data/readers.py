@@ -21,6 +21,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Example
 from bertsmith.data.columns import choose_columns, renamed
@@ -174,7 +175,9 @@ def drop_unlabelled(examples: Sequence[Example]) -> tuple[list[Example], list[Pr
 
 
 def _no_label(label: Any) -> str:
-    if label is None or (isinstance(label, float) and math.isnan(label)):
+    if isinstance(label, float) and math.isnan(label):
+        return "label NaN (no number)"
+    if label is None:
         return "no label"
     return "label '-' (no gold label)" if label == "-" else ""
 
@@ -293,5 +296,5 @@ def _raise_failures(failures: Sequence[DataError]) -> None:
 
 
 def _bad_lines(problems: Sequence[Problem], total: int | None = None) -> DataError:
-    count = f"{len(problems)} of {total} lines" if total else f"{len(problems)} lines"
+    count = f"{len(problems)} of {plural(total, 'row')}" if total else plural(len(problems), "row")
     return DataError(f"{count} cannot be read; mend them, or have a recipe skip them: skip_bad_lines = true", [str(problem) for problem in problems])

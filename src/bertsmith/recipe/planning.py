@@ -54,6 +54,7 @@ class Job:
         standing: What is to be done about it.
         files: The hashes of its data files by split.
         prepared: Its data; None where the stage is cached.
+        within: The title of the stage that it is a part of, if it is one.
     """
 
     stage: Stage
@@ -64,6 +65,16 @@ class Job:
     standing: Standing
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     prepared: Prepared | None = None
+    within: str = ""
+
+    @property
+    def title(self) -> str:
+        """What it is called in what the user is told: `stage 'match'`, or `stage 'together': part 'match'`."""
+        return f"{self.within}: part {self.stage.name!r}" if self.within else f"stage {self.stage.name!r}"
+
+    def of_part(self, part: Stage) -> Job:
+        """The same for one of its parts, as if that were trained alone."""
+        return replace(self, stage=part, within=self.title)
 
     @property
     def key(self) -> str:

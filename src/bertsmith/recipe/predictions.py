@@ -25,4 +25,5 @@ def write_predictions(folder: Path, task: Task, outcome: Outcome) -> None:
 
 def _line(task: Task, example: Example, said: dict[str, Any]) -> dict[str, Any]:
     texts = {name: example[name] for name in task.reads if example.get(name) is not None}
-    return {"line": example.line, **texts, **said, "gold": task.gold(example)}
+    place = {"place": example.place} if example.place else {}
+    return {"line": example.line, **place, **texts, **said, "gold": task.gold(example)}

@@ -117,7 +117,7 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
 def _known(stage: Stage, task: Task, place: Place) -> dict[str, Dataset] | None:
     """The data of a stage by split, as the task can use it; None where something is wrong."""
     sets = {
-        split: _noted(place.at(split), lambda split=split: _settled(_read(stage, task, split), task, training=split == "train"))
+        split: _noted(place.at(split), lambda split=split: task.usable(_read(stage, task, split), training=split == "train"))
         for split in splits_of(stage.data)
     }
     known = {split: data for split, data in sets.items() if data is not None}
@@ -130,7 +130,7 @@ def _with_drawn(known: dict[str, Dataset], stage: Stage, task: Task, seed: int, 
     if not isinstance(share, float):
         return known
     parts = _noted(place.at("valid"), lambda: divided(known["train"], share, seed, task.together))
-    valid = parts and _noted(place.at("valid"), lambda: _settled(parts[1], task))
+    valid = parts and _noted(place.at("valid"), lambda: task.usable(parts[1]))
     return {"train": parts[0], "valid": valid, **{split: data for split, data in known.items() if split != "train"}} if parts and valid else None
 
 
@@ -267,16 +267,6 @@ def _read(stage: Stage, task: Task, split: str) -> Dataset:
         skip_bad_lines=data.skip_bad_lines,
         needed=task.columns,
     )
-
-
-def _settled(data: Dataset, task: Task, *, training: bool = False) -> Dataset:
-    settled = task.settled(data, training=training)
-    if data and not settled:
-        raise DataError(
-            f"the task {task.name!r} can use none of its {len(data)} rows",
-            sorted({row.message for row in settled.dropped_rows[len(data.dropped_rows) :]}),
-        )
-    return settled
 
 
 def _texts(names: str | tuple[str, ...], data: StageData, problems: list[Problem] | None) -> Iterator[Example]:

@@ -106,6 +106,12 @@ class Task(Objective):
         """
         return tuple(column for column in (*self.columns, *self.optional_columns) if column not in self.label_columns)
 
+    def as_read(self, row: Mapping[str, str], tokenizer: Tokenizer) -> tuple[str, str | None]:  # noqa: ARG002
+        """The text, or the two of them, that a model reads of a row as one sequence, in the order in which it reads them."""
+        columns = self.inputs()
+        first, *rest = sorted(row, key=lambda name: columns.index(name) if name in columns else len(columns))
+        return row[first], row[rest[0]] if rest else None
+
     def passed_over(self, row: Example) -> str:
         """What is to be said of a second text that it does not read; empty where there is none, or it is read."""
         if row.get("text_pair") is None or "text_pair" in self.reads:
@@ -158,6 +164,17 @@ class Task(Objective):
         """
         return data
 
+    def usable(self, data: Dataset, *, training: bool = False) -> Dataset:
+        """The data as `settled` leaves it.
+
+        Raises:
+            DataError: It leaves nothing; lists why, row by row.
+        """
+        settled = self.settled(data, training=training)
+        if data and not settled:
+            raise DataError(f"the task {self.name!r} can use none of {plural(len(data), 'row')}", list(map(str, settled.dropped_rows)))
+        return settled
+
     def fitted(self, examples: Sequence[Example]) -> Task:
         """The same task with everything that only the training data can tell: by default the labels.
 
@@ -187,10 +204,13 @@ class Task(Objective):
         if problems:
             raise DataError(f"{plural(len(problems), noun)} cannot be used for the task {self.name!r}", problems)
 
-    @classmethod
-    def wrong_input(cls, example: Example) -> str:  # noqa: ARG003
+    def wrong_input(self, example: Example) -> str:  # noqa: ARG002
         """Why nothing can be predicted for a row although it has the columns; empty where it can."""
         return ""
+
+    def wrong_row(self, example: Example) -> str:
+        """Why a labelled row cannot be used, as far as that can be told without a model; empty where it can."""
+        return self.wrong_label(example.get("label"))
 
     @classmethod
     def wrong_label(cls, label: Any) -> str:  # noqa: ARG003

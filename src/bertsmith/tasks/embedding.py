@@ -133,7 +133,7 @@ class Embedding(SentenceVectors):
         if missing:
             raise ValueError(f"no {' and no '.join(missing)}")
         found = [str(text), str(text if pair is None else pair)]
-        return [*found, *_negatives(example.get("negative"), found)]
+        return [*found, *_negatives(example.get("negative"), found)] if labelled else found
 
     def loss(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the right text among all of the batch, summed over rows."""

@@ -158,6 +158,10 @@ class ExtractiveQuestionAnswering(Task):
         self.refuse(problems, "question")
         return replace(data, examples=kept, dropped_rows=(*data.dropped_rows, *dropped), mended_rows=(*data.mended_rows, *mended))
 
+    def wrong_row(self, example: Example) -> str:
+        """A question without its text, a context without its text, answers that are none."""
+        return wrong_question(example, labelled=True)
+
     def fitted(self, examples: Sequence[Example]) -> ExtractiveQuestionAnswering:
         """The same task, knowing whether there are questions without an answer.
 

@@ -84,6 +84,14 @@ class MultipleChoice(Task):
         mended = [Problem.of(row, REPEATED) for example, row in zip(data, rows, strict=True) if row is not example]
         return replace(data, examples=rows, mended_rows=(*data.mended_rows, *mended))
 
+    def wrong_input(self, example: Example) -> str:
+        """A question without its text, choices that are none."""
+        return _wrong(example, labelled=False)
+
+    def wrong_row(self, example: Example) -> str:
+        """The same, and a label that is none of them."""
+        return _wrong(_without_repetition(example), labelled=True)
+
     def label_names(self, examples: Sequence[Example]) -> set[str]:  # noqa: ARG002
         """None: a choice is of one question alone."""
         return set()
@@ -241,6 +249,15 @@ def _question(example: Example, labelled: bool) -> _Question:
         raise ValueError("; ".join(wrong))
     label = choice_number(example.get("label"), choices) if labelled else -1
     return _Question(str(question), tuple(choices), context or "", label)
+
+
+def _wrong(example: Example, *, labelled: bool) -> str:
+    """Why an example cannot be used; empty where it can."""
+    try:
+        _question(example, labelled)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _wrong_text(name: str, text: Any) -> Iterator[str]:

@@ -109,6 +109,10 @@ class Prompted(SingleSentence):
         """What the template takes."""
         return Template.parse(self.template).fields
 
+    def as_read(self, row: Mapping[str, str], tokenizer: Tokenizer) -> tuple[str, str | None]:
+        """The filled template."""
+        return Template.parse(self.template).filled(row, tokenizer.token(tokenizer.role_ids["mask_token"]))[0], None
+
     def passed_over(self, row: Example) -> str:
         """A second text for which the template has no place."""
         reason = super().passed_over(row)

@@ -11,13 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bertsmith.core.errors import DataError
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.tasks.base import ROUNDS, tasks
 from bertsmith.tasks.outcome import Outcome
-from bertsmith.tasks.regression import Regression, check_limits
+from bertsmith.tasks.regression import Regression, check_differing, check_limits
 from bertsmith.tasks.vectors import PAIR, TEXT, SentenceVectors, cosines
 
 
@@ -81,9 +80,8 @@ class Similarity(SentenceVectors):
         """
         problems = [f"{example.where}: {reason}" for example in examples if (reason := self._wrong(example))]
         self.refuse(problems, "label")
-        numbers = {float(example["label"]) for example in examples}
-        if len(numbers) < 2:
-            raise DataError(f"the training data has {len(numbers)} different numbers in {len(examples)} labels; {self.name} needs at least two")
+        numbers = [float(example["label"]) for example in examples]
+        check_differing(numbers)
         low = min(numbers) if self.minimum is None else self.minimum
         return replace(self, minimum=low, maximum=max(numbers) if self.maximum is None else self.maximum)
 

@@ -174,6 +174,14 @@ class TextToText(Task):
         mended = [Problem.of(example, "several targets: the first is trained on") for example in several]
         return replace(data, examples=kept, dropped_rows=(*data.dropped_rows, *dropped), mended_rows=(*data.mended_rows, *mended))
 
+    def as_read(self, row: Mapping[str, str], tokenizer: Tokenizer) -> tuple[str, str | None]:  # noqa: ARG002
+        """The text behind the prefix."""
+        return self.prefix + row["text"], None
+
+    def wrong_row(self, example: Example) -> str:
+        """A source or a target that is no text."""
+        return self._wrong(example, labelled=True)
+
     def fitted(self, examples: Sequence[Example]) -> TextToText:  # noqa: ARG002
         """The task as it is: the data tells it nothing.
 

@@ -77,6 +77,27 @@ class SentenceVectors(Task):
         """
         return {}
 
+    def as_read(self, row: Mapping[str, str], tokenizer: Tokenizer) -> tuple[str, str | None]:  # noqa: ARG002
+        """The text: its pair is read by itself."""
+        return row["text"], None
+
+    def wrong_input(self, example: Example) -> str:
+        """Texts that are not there or cannot be used."""
+        try:
+            self.texts(example, labelled=False)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def wrong_row(self, example: Example) -> str:
+        """The same of all texts that are learned from, and a label that is none."""
+        try:
+            self.texts(example, labelled=True)
+            self.extras(example)
+        except ValueError as error:
+            return str(error)
+        return ""
+
     def heads(self) -> Mapping[str, HeadRequest]:
         """None."""
         return {}

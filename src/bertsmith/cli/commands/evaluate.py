@@ -41,7 +41,7 @@ def evaluate(
     if errors is not None:
         check_error_file(errors)
     checkpoint, found_task = opened_for_use(model, task)
-    dataset = found_task.settled(read(data, columns=column_names(columns), format=format_name, needed=found_task.columns))
+    dataset = found_task.usable(read(data, columns=column_names(columns), format=format_name, needed=found_task.columns))
     engine = Engine(checkpoint, found_task, precision=precision)
     with terminal_progress() as progress:
         outcome = outcome_of(engine, dataset, progress)

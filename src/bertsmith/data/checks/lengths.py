@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from bertsmith.core.amounts import plural
 from bertsmith.core.types import Example
 from bertsmith.data.checks.finding import Finding, Patient, percent, place, shorten, texts_of
+from bertsmith.data.checks.kinds import strings
 
 CHUNK = 1024
 """Texts that are tokenised together."""
@@ -63,7 +64,8 @@ class Lengths:
 
 
 def measure(rows: Sequence[Example], tokenizer: CutsTokens | None) -> Lengths:
-    """The lengths of some rows; nothing is truncated."""
+    """The lengths of what is read at once of some rows; nothing is truncated."""
+    rows = [_with_longest_choice(row) for row in rows]
     characters = np.array([sum(map(len, texts_of(row))) for row in rows])
     if tokenizer is None:
         return Lengths(characters)
@@ -78,6 +80,14 @@ def measure(rows: Sequence[Example], tokenizer: CutsTokens | None) -> Lengths:
                 unknown.update(text[begin:end] for begin, end in piece.offsets[piece.input_ids == tokenizer.unknown_id].tolist())
             tokens.append(length)
     return Lengths(characters, np.array(tokens), unknown)
+
+
+def _with_longest_choice(row: Example) -> Example:
+    """A question with one of its choices, for each is read by itself; another row as it is."""
+    choices = strings(row.get("choices"))
+    if not choices or "question" not in row.values:
+        return row
+    return replace(row, values={**row.values, "text": f"{row['question']} {max(choices, key=len)}"})
 
 
 def check_lengths(patient: Patient, lengths: Mapping[str, Lengths], max_length: int) -> Iterator[Finding]:

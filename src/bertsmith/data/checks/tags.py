@@ -88,7 +88,7 @@ def _overlapping(patient: Patient) -> Iterator[Finding]:
     if found:
         advice = "tags of one row cannot say both; keep one of them"
         message = f"{plural(len(found), 'row')} with entities that overlap"
-        yield Finding("overlapping_entities", "warning", message, len(found), tuple(map(place, found)), advice)
+        yield Finding("overlapping_entities", "error", message, len(found), tuple(map(place, found)), advice)
 
 
 def _has_overlap(row: Example) -> bool:
