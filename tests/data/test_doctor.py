@@ -393,7 +393,7 @@ def test_what_training_would_refuse_is_an_error_unless_another_one_says_so():
     rows = [Example({"question": f"q{n}?", "choices": ["a", "b"], "label": n % 2}, "a.jsonl", n + 1) for n in range(9)]
     numbers = Example({"question": "q?", "choices": [1, 2], "label": 0}, "a.jsonl", 10)
     nothing = Example({"question": "which?", "choices": [], "label": 0}, "a.jsonl", 11)
-    findings = {finding.code: finding for finding in examine([*rows, numbers, nothing], wrong_row=tasks["multiple_choice"]().wrong_row).findings}
+    findings = {finding.code: finding for finding in examine([*rows, numbers, nothing], judge=tasks["multiple_choice"]()).findings}
     assert findings["refused_rows"].severity == "error"
     assert findings["refused_rows"].places == ("a.jsonl:10  choice 0 is '1' (int), not a text; choice 1 is '2' (int), not a text",)
     assert findings["few_choices"].places[0].startswith("a.jsonl:11")
@@ -419,3 +419,16 @@ def test_a_task_says_what_it_would_refuse(name: str, values: dict, message: str)
     reason = tasks[name]().wrong_row(Example(values))
     assert message in reason
     assert bool(message) == bool(reason)
+
+
+def test_what_a_task_leaves_out_or_mends_is_told_with_its_lines():
+    pairs = [Example({"text": f"a{n}", "text_pair": f"b{n}", "label": n % 2}, "a.jsonl", n + 1) for n in range(12)]
+    findings = {finding.code: finding for finding in examine(pairs, task="embedding", judge=tasks["embedding"]()).findings}
+    assert findings["left_out_rows"].severity == "note"
+    assert findings["left_out_rows"].count == 6
+    assert findings["left_out_rows"].places[0].startswith("a.jsonl:1: label 0: its texts do not belong together")
+    assert "refused_rows" not in findings
+    entities = [{"start": 0, "end": 2, "label": "PER"}]
+    inside = [Example({"text": "Johnson sleeps", "entities": entities}, "a.jsonl", 1)]
+    [mended] = [finding for finding in examine(inside, judge=tasks["tagging"]()).findings if finding.code == "mended_rows"]
+    assert mended.places == ("a.jsonl:1: an entity begins or ends inside a word; the whole word is trained as a part of it",)

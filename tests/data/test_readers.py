@@ -485,7 +485,7 @@ def test_bad_lines_of_raw_text_can_be_collected(write):
 
 
 def test_a_stream_of_nothing_but_bad_lines_ends_early(write):
-    with pytest.raises(DataError, match="1000 lines"):
+    with pytest.raises(DataError, match="1,000 rows"):
         list(read_texts(write("a.jsonl", '{"text": "a"}\n' + "bad\n" * 5000)))
 
 

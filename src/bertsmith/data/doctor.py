@@ -22,6 +22,7 @@ from bertsmith.data.checks.finding import NUMBERS, Finding, Patient, percent
 from bertsmith.data.checks.kinds import Kind, kind_of, with_texts
 from bertsmith.data.checks.labels import check_labels, is_number
 from bertsmith.data.checks.lengths import CutsTokens, check_lengths, measure
+from bertsmith.data.checks.refusals import Judge, check_refusals
 from bertsmith.data.checks.suspects import check_suspects
 from bertsmith.data.checks.tags import check_tags
 from bertsmith.data.checks.texts import check_texts
@@ -76,7 +77,7 @@ def examine(
     *,
     task: str | None = None,
     wrong_label: Callable[[Any], str] = lambda _: "",
-    wrong_row: Callable[[Example], str] = lambda _: "",
+    judge: Judge | None = None,
     tokenizer: CutsTokens | None = None,
     max_length: int = 512,
 ) -> Report:
@@ -88,7 +89,7 @@ def examine(
         test: The rows to score.
         task: The task's name; `multi_label` and `regression` have labels of their own kind.
         wrong_label: What the task says against a label, if anything: `Task.wrong_label`.
-        wrong_row: What it says against a row: `Task.wrong_row`.
+        judge: The task itself, which knows what it would leave out, mend or stop at.
         tokenizer: The model's, for lengths in tokens and for what it cannot write.
         max_length: Tokens that will be kept of a row.
 
@@ -121,7 +122,7 @@ def examine(
         *check_lengths(patient, lengths, max_length),
         *check_suspects(patient),
     ]
-    findings += _refused([row for rows in given.values() for row in rows], wrong_row, findings)
+    findings += [] if judge is None else check_refusals(given, judge, findings)
     facts = {
         name: {
             "rows": len(rows),
@@ -156,16 +157,6 @@ def _reading(name: str, rows: Sequence[Example]) -> Iterator[Finding]:
         reasons = ", ".join(f"{reason} ({count:,})" for reason, count in rows.dropped.items())
         message = f"{plural(len(rows.dropped_rows), 'row')} of {name} left out in reading: {reasons}"
         yield Finding("dropped_rows", "note", message, len(rows.dropped_rows), tuple(map(str, rows.dropped_rows)))
-
-
-def _refused(rows: Sequence[Example], wrong_row: Callable[[Example], str], findings: Sequence[Finding]) -> Iterator[Finding]:
-    """Rows at which training would stop for a reason that no other error tells."""
-    told = {place.partition("  ")[0] for finding in findings if finding.severity == "error" for place in finding.places}
-    wrong = [f"{row.where}  {reason}" for row in rows if row.where not in told and (reason := wrong_row(row))]
-    if wrong:
-        yield Finding(
-            "refused_rows", "error", f"{plural(len(wrong), 'row')} that the task refuses", len(wrong), tuple(wrong), "training stops at them"
-        )
 
 
 def _labels(counts: Counter[str], *, numbers: bool) -> dict[str, Any]:

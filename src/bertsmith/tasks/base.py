@@ -172,7 +172,7 @@ class Task(Objective):
         """
         settled = self.settled(data, training=training)
         if data and not settled:
-            raise DataError(f"the task {self.name!r} can use none of {plural(len(data), 'row')}", list(map(str, settled.dropped_rows)))
+            raise DataError(f"the task {self.name!r} can use none of its {plural(len(data), 'row')}", list(map(str, settled.dropped_rows)))
         return settled
 
     def fitted(self, examples: Sequence[Example]) -> Task:

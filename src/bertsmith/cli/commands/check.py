@@ -50,7 +50,7 @@ def check(
         sets[2],
         task=task,
         wrong_label=kind.wrong_label,
-        wrong_row=kind().wrong_row,
+        judge=kind(),
         tokenizer=tokenizer,
         max_length=max_length or kind.max_length,
     )
