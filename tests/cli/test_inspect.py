@@ -19,6 +19,7 @@ from bertsmith.inspecting.page import page
 from bertsmith.inspecting.terminal import view
 from bertsmith.inspecting.vectors import PARTS, attention_of, pull
 from bertsmith.models import create, load, save
+from bertsmith.tasks import tasks
 from bertsmith.text.tokenizer import Tokenizer
 from tests.cli.conftest import CONFIG, Cli
 
@@ -167,6 +168,19 @@ def test_a_fine_tuned_model_says_what_it_thinks(models: Path):
     assert found.prediction is not None
     assert found.prediction["label"] in {"no", "yes"}
     assert looked(models, "pretrained", "很好").prediction is None
+
+
+def test_what_is_shown_is_what_the_model_reads(models: Path):
+    checkpoint = load(str(models / "pretrained"))
+    alone = inspect(checkpoint, "很好", "不好", task=tasks["similarity"]())
+    assert [token.token for token in alone.tokens.columns] == ["[CLS]", "很", "好", "[SEP]"]
+    assert "Each of the two texts is read by itself; the tokens are those of the first." in alone.notes
+    prompted = tasks["prompted"](template="{text}服务[MASK]", verbalizer={"good": "好", "bad": "差"})
+    filled = inspect(checkpoint, "真", "很", task=prompted)
+    assert [token.token for token in filled.tokens.columns] == ["[CLS]", "真", "服", "务", "[MASK]", "[SEP]"]
+    assert any("its template has no {text_pair}" in note for note in filled.notes)
+    with pytest.raises(RecipeError, match="needs question and choices, which cannot be given here; ask it with `bertsmith predict`"):
+        inspect(checkpoint, "真", "很", task=tasks["multiple_choice"]())
 
 
 def test_a_long_text_is_cut_and_it_is_said(cli: Cli, models: Path):

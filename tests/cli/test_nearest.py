@@ -107,7 +107,7 @@ def test_bad_lines_of_either_side_are_listed_and_the_others_done(cli: Cli, model
     ran = embed(cli, models, first, "--nearest", second, "--top", 1)
     assert ran.status == 2
     assert [line["neighbours"][0]["line"] for line in ran.lines] == [3]
-    assert "2 of 5 lines could not be read; the other 3 were done" in ran.err
+    assert "2 of 5 rows could not be read; the other 3 were done" in ran.err
     assert "queries.jsonl:2: text is empty" in ran.err
     assert "corpus.jsonl:2: not JSON" in ran.err
 

@@ -100,7 +100,7 @@ def test_bad_lines_are_listed_and_the_good_ones_are_written(cli: Cli, models: Pa
     assert (ran.status, ran.out) == (2, "")
     written = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     assert [(line["line"], line["text"]) for line in written] == [(1, "很"), (7, "好")]
-    assert "error: 5 of 7 lines could not be read; the other 2 were done" in ran.err
+    assert "error: 5 of 7 rows could not be read; the other 2 were done" in ran.err
     for number, reason in ((2, "text is empty"), (3, "not JSON"), (4, "not a string"), (5, "no column 'text'"), (6, "not UTF-8")):
         assert any(f"new.jsonl:{number}: " in line and reason in line for line in ran.err.splitlines())
 

@@ -51,7 +51,7 @@ def test_long_texts_are_counted(cli: Cli, models: Path):
         ("pretrained", '{ name = "promted" }', "unknown task 'promted' (did you mean 'prompted'?)"),
         ("pretrained", '{ name = "prompted", template = "{text}" }', "it has no [MASK]"),
         ("pretrained", '{ name = "prompted", verbalizer = { good = "囧", bad = "差" } }', "that the vocabulary cannot write"),
-        ("pretrained", TABLE.replace("{text}", "{text}{text_pair}"), "no text_pair"),
+        ("pretrained", TABLE.replace("{text}", "{text}{text_pair}"), "give --text-pair"),
         ("bare", TABLE, "holds no trained mlm head"),
         ("single", TABLE, "holds no trained mlm head"),
     ],
@@ -60,3 +60,24 @@ def test_mistakes(cli: Cli, models: Path, model: str, task: str, message: str):
     ran = cli("predict", models / model, "--text", "真好", "--task", task)
     assert (ran.status, ran.out) == (2, "")
     assert message in ran.err
+
+
+def test_a_second_text_that_the_template_has_no_place_for_is_said(cli: Cli, models: Path, tmp_path: Path):
+    rows = tmp_path / "pairs.tsv"
+    rows.write_text("text_a\ttext_b\tlabel\n很好\t真好\tgood\n不好\t真好\tbad\n", encoding="utf-8")
+    words = "there is a text_pair, which the task 'prompted' does not read: its template has no {text_pair}"
+    for command in ("predict", "evaluate"):
+        assert words in cli(command, models / "pretrained", rows, "--task", TABLE).err
+    refused = cli("predict", models / "pretrained", "--text", "很好", "--text-pair", "真好", "--task", TABLE)
+    assert (refused.status, refused.out) == (2, "")
+    assert "the task 'prompted' reads one text: leave --text-pair out" in refused.err
+
+
+def test_a_template_with_two_texts_needs_both(cli: Cli, models: Path):
+    task = TABLE.replace("{text}", "{text}{text_pair}")
+    assert "give --text-pair" in cli("predict", models / "pretrained", "--text", "很好", "--task", task).err
+    assert cli("predict", models / "pretrained", "--text", "很好", "--text-pair", "真好", "--task", task).status == 0
+    rows = '{"text": "好", "text_pair": "真好"}\n{"text": "好"}\n'
+    ran = cli("predict", models / "pretrained", "-", "--task", task, stdin=rows)
+    assert len(ran.out.splitlines()) == 1
+    assert "standard input:2: no column 'text_pair'" in ran.err

@@ -59,7 +59,7 @@ def test_a_toy_set_is_learned_by_heart(trained: Path):
     assert stage["data"]["train"]["mended"] == {"an answer is not at its start, but elsewhere in the context": 1}
     assert stage["data"]["train"]["dropped"] == {"no answer is in the context": 1}
     notes = (trained / "notes.txt").read_text(encoding="utf-8")
-    assert "train: 1 rows were left out: no answer is in the context" in notes
+    assert "train: 1 row was left out: no answer is in the context" in notes
     assert "7 of 7 texts are also in the training data" in notes, "as it should be here"
     lines = [json.loads(line) for line in (trained / "run/stages/read/predictions.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["answer"] for line in lines] == [line["gold"][0] if line["gold"] else "" for line in lines]

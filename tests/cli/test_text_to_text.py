@@ -54,7 +54,7 @@ train = {{ epochs = 2, batch_tokens = 200, learning_rate = 3e-3, keep = "best", 
 def test_from_a_recipe_to_texts(cli: Cli, world: Path):
     ran = cli("run", world / "recipe.toml", "--out", world / "run")
     assert ran.status == 0, ran.err
-    assert "train: 1 rows were left out: target is empty" in ran.err
+    assert "train: 1 row was left out: target is empty" in ran.err
     assert "train: 2% of the texts are longer than max_length = 12" in ran.err
     assert "train: 2% of the targets are longer than max_new_tokens = 6" in ran.err
     result = json.loads((world / "run/result.json").read_text(encoding="utf-8"))["stages"][0]

@@ -62,7 +62,7 @@ def test_columns_can_be_chosen(write):
     assert sentences(dataset) == [(["EU", "rejects"], ["B-ORG", "O"]), (["it"], ["O"])]
     with pytest.raises(DataError, match="no column 7 for tags"):
         read(path, columns={"tags": 7}, needed=TAGGED)
-    with pytest.raises(DataError, match="3 of 3 lines") as caught:
+    with pytest.raises(DataError, match="3 of 3 rows") as caught:
         read(path, needed=TAGGED)
     assert "tag 'x' is neither O nor" in caught.value.problems[0]
 
@@ -78,7 +78,7 @@ def test_a_tab_is_between_columns_and_a_space_then_within_one(write):
 
 BAD = {
     2: "no tag after the token 'Smith' (it costs the sentence of lines 1-3)",
-    5: "tag 'PER' is neither O nor a type after B-, I-, E-, S-, M-, L- or U-, such as B-PER (it costs the sentence of lines 5-5)",
+    5: "tag 'PER' is neither O nor a type after B-, I-, E-, S-, M-, L- or U-, such as B-PER (it costs the sentence of line 5)",
     9: "tag 'Q-PER' is neither",
     11: "3 columns, 2 expected (it costs",
     13: "no token before the tag",
@@ -94,7 +94,7 @@ def test_every_bad_line_is_reported_and_costs_its_sentence(write):
         "\nJohn Q-PER\n\na b O\n\n\tO\n\nx B-\ny b-PER\n\n#one\n\nwell O\nS-tags S-PER\nM M-X\nL L-X\nU U-X\nE E-X\nI I-X\n"
     )
     path = write("a.conll", content)
-    with pytest.raises(DataError, match="8 of 10 lines") as caught:
+    with pytest.raises(DataError, match="8 of 10 rows") as caught:
         read(path, needed=TAGGED)
     dataset = read(path, needed=TAGGED, skip_bad_lines=True)
     assert {problem.line: problem.message[: len(BAD[problem.line])] for problem in dataset.problems} == BAD

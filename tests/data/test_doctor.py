@@ -18,6 +18,7 @@ from bertsmith.data.checks.texts import mojibake
 from bertsmith.data.dataset import Dataset
 from bertsmith.data.doctor import examine
 from bertsmith.data.readers import read
+from bertsmith.tasks import tasks
 
 GOOD = ["lovely", "great", "charming", "splendid", "superb", "warm", "bright", "moving"]
 BAD = ["awful", "boring", "clumsy", "dull", "stale", "cold", "grim", "tedious"]
@@ -121,6 +122,9 @@ def test_several_labels_in_one_cell():
 def test_numbers_as_labels():
     data = [Example({"text": f"text {n}", "label": n / 7}, "a.tsv", n + 1) for n in range(40)]
     assert found(data, task="regression") == {}
+    report = examine(data, task="regression")
+    assert report.splits["train"]["numbers"] == {"min": 0.0, "mean": 2.785714, "max": 39 / 7}
+    assert report.lines()[0].startswith("train: 40 rows; numbers from 0 to 5.57143, 2.786 on average; characters")
     assert found(data)["many_labels"].count == 40
     assert (
         found([*data, Example({"text": "x", "label": "high"}, "a.tsv", 99)], task="regression")["labels_not_numbers"].places[0].startswith("a.tsv:99")
@@ -340,7 +344,7 @@ def test_the_report_as_text_and_as_json():
     data = rows(*((f"text {n}", str(n % 2)) for n in range(20)), *[("same", "0")] * 9)
     report = examine(data)
     lines = report.lines()
-    assert lines[0].startswith("train: 29 rows; labels 0 19 (65.5 %), 1 10 (34.5 %); characters: median ")
+    assert lines[0].startswith("train: 29 rows; labels 0: 19 (65.5 %), 1: 10 (34.5 %); characters: median ")
     assert lines[1] == "0 errors, 1 warning, 0 notes"
     assert lines[3] == "warning: 8 rows of train (27.6 %) repeat an earlier one: the same text"
     assert lines[4] == "  train:21 (0) = train:22 (0) = train:23 (0) = train:24 (0) = 5 more  'same'"
@@ -372,3 +376,59 @@ def test_wrong_labels_are_suspected_in_real_text(shared_data):
     assert len(suspected) < 60
     assert len(set(suspected) & places) >= 0.5 * (len(suspected) - clean)
     assert len(set(suspected[:10]) & places) >= 6
+
+
+def test_ids_that_are_not_unique():
+    rows = [
+        Example({"id": number if number < 18 else 3, "text": f"text {number}", "label": number % 2}, "a.jsonl", number + 1) for number in range(20)
+    ]
+    finding = found(rows)["repeated_ids"]
+    assert (finding.severity, finding.count) == ("note", 1)
+    assert finding.places == ("a.jsonl:4 = a.jsonl:19 = a.jsonl:20  id '3'",)
+    documents = [Example({"id": number // 5, "text": f"text {number}", "label": number % 2}) for number in range(20)]
+    assert "repeated_ids" not in found(documents), "the id of a document is no row's"
+
+
+def test_what_training_would_refuse_is_an_error_unless_another_one_says_so():
+    rows = [Example({"question": f"q{n}?", "choices": ["a", "b"], "label": n % 2}, "a.jsonl", n + 1) for n in range(9)]
+    numbers = Example({"question": "q?", "choices": [1, 2], "label": 0}, "a.jsonl", 10)
+    nothing = Example({"question": "which?", "choices": [], "label": 0}, "a.jsonl", 11)
+    findings = {finding.code: finding for finding in examine([*rows, numbers, nothing], judge=tasks["multiple_choice"]()).findings}
+    assert findings["refused_rows"].severity == "error"
+    assert findings["refused_rows"].places == ("a.jsonl:10  choice 0 is '1' (int), not a text; choice 1 is '2' (int), not a text",)
+    assert findings["few_choices"].places[0].startswith("a.jsonl:11")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("tagging", {"text": "ab", "entities": [{"start": 0, "end": 9, "label": "A"}]}, "is not inside the text"),
+        ("extractive_qa", {"question": "q", "context": "c", "answers": "c"}, "not a list of objects"),
+        ("text_to_text", {"text": "a", "target": 5}, "target is '5' (int), not a string"),
+        ("embedding", {"text": "a", "text_pair": "b", "negative": [5]}, "negative is '[5]'; it must be a text or a list of texts"),
+        ("similarity", {"text": "a", "text_pair": "b", "label": "x"}, "label 'x' is not a number"),
+        ("regression", {"text": "a", "label": 1e300}, "too far from 0"),
+        ("multi_label", {"text": "a", "label": ["x", None]}, "holds a name that is empty"),
+        ("multi_label", {"text": "a", "label": [""]}, "holds a name that is empty"),
+        ("multi_label", {"text": "a", "label": []}, ""),
+        ("multiple_choice", {"question": "q", "choices": ["a", "b"], "label": "c"}, "is none of the choices"),
+        ("multiple_choice", {"question": "q", "choices": ["a", "b", "a"], "label": "a"}, ""),
+    ],
+)
+def test_a_task_says_what_it_would_refuse(name: str, values: dict, message: str):
+    reason = tasks[name]().wrong_row(Example(values))
+    assert message in reason
+    assert bool(message) == bool(reason)
+
+
+def test_what_a_task_leaves_out_or_mends_is_told_with_its_lines():
+    pairs = [Example({"text": f"a{n}", "text_pair": f"b{n}", "label": n % 2}, "a.jsonl", n + 1) for n in range(12)]
+    findings = {finding.code: finding for finding in examine(pairs, task="embedding", judge=tasks["embedding"]()).findings}
+    assert findings["left_out_rows"].severity == "note"
+    assert findings["left_out_rows"].count == 6
+    assert findings["left_out_rows"].places[0].startswith("a.jsonl:1: label 0: its texts do not belong together")
+    assert "refused_rows" not in findings
+    entities = [{"start": 0, "end": 2, "label": "PER"}]
+    inside = [Example({"text": "Johnson sleeps", "entities": entities}, "a.jsonl", 1)]
+    [mended] = [finding for finding in examine(inside, judge=tasks["tagging"]()).findings if finding.code == "mended_rows"]
+    assert mended.places == ("a.jsonl:1: an entity begins or ends inside a word; the whole word is trained as a part of it",)

@@ -170,7 +170,7 @@ def test_all_bad_lines_are_reported_and_can_be_skipped(write, name, content, exp
 
 
 def test_twenty_bad_lines_are_shown_and_all_counted(write):
-    with pytest.raises(DataError, match=r"30 of 31 lines cannot be read") as caught:
+    with pytest.raises(DataError, match=r"30 of 31 rows cannot be read") as caught:
         read(write("a.jsonl", '{"text": "a"}\n' + "no\n" * 30))
     assert "a.jsonl:21: " in str(caught.value)
     assert "a.jsonl:22: " not in str(caught.value)
@@ -473,7 +473,7 @@ def test_raw_text_streams(write):
     """The end of the file is not looked at before its turn: the bad line there is met only then."""
     texts = read_texts(write("a.txt", b"line\n" * 1000 + b"\xff\n"))
     assert sum(1 for _ in zip(range(1000), texts, strict=False)) == 1000
-    with pytest.raises(DataError, match="1 lines cannot be read") as caught:
+    with pytest.raises(DataError, match="1 row cannot be read") as caught:
         next(texts)
     assert "a.txt:1001: " in str(caught.value)
 
@@ -485,7 +485,7 @@ def test_bad_lines_of_raw_text_can_be_collected(write):
 
 
 def test_a_stream_of_nothing_but_bad_lines_ends_early(write):
-    with pytest.raises(DataError, match="1000 lines"):
+    with pytest.raises(DataError, match="1,000 rows"):
         list(read_texts(write("a.jsonl", '{"text": "a"}\n' + "bad\n" * 5000)))
 
 

@@ -73,6 +73,22 @@ def test_each_part_keeps_the_weights_with_which_it_was_best(world: Path):
         assert result.stages[0].metrics["valid"][metric] == pytest.approx(max(values[metric] for values in history))
 
 
+@pytest.mark.parametrize("keep", ["last", "best", "best:loss", "best:text.loss"])
+def test_where_no_task_is_measured_the_losses_are(world: Path, keep: str):
+    again = {**TEXTS, "name": "again", "objective": {"name": "mlm", "unit": "word", "max_length": 32}}
+    metrics = run_together(world, TEXTS, again, train={"epochs": 1, "batch_size": 8, "keep": keep}).stages[0].metrics["valid"]
+    assert metrics["loss"] == pytest.approx((metrics["text.loss"] + metrics["again.loss"]) / 2)
+    assert "mean" not in metrics
+
+
+def test_a_metric_that_no_part_has_is_told_before_the_first_step(world: Path):
+    with pytest.raises(RecipeError) as caught:
+        run_together(world, REVIEWS, TEXTS, train={"keep": "best:accuracy"})
+    [problem] = caught.value.problems
+    assert "train.keep: got 'best:accuracy'; what is measured: reviews.accuracy" in problem
+    assert problem.endswith("text.loss, text.perplexity, mean")
+
+
 def test_a_later_stage_starts_from_the_shared_encoder(world: Path):
     after = {**changed(MATCH, train={"epochs": 1, "batch_size": 8}), "name": "after", "from": "stage:together"}
     result = run_stages(world, together(REVIEWS, LENGTHS, train={"epochs": 1, "batch_size": 8}), after)
@@ -179,7 +195,7 @@ def test_a_part_learns_from_its_validation_data_what_it_would_learn_alone(world:
     praise = {"name": "praise", "task": {"name": "multi_label", "max_length": 32}, "data": data}
     [stage] = run_together(world, REVIEWS, praise, train={"epochs": 1, "batch_size": 8}).stages
     threshold = load(str(world / "out/stages/together/parts/praise/model")).task["threshold"]
-    assert any(f"stage 'praise': chosen on the validation data: threshold = {threshold:.4g}" in note for note in stage.notes)
+    assert any(f"stage 'together': part 'praise': chosen on the validation data: threshold = {threshold:.4g}" in note for note in stage.notes)
 
 
 def test_a_stage_that_began_elsewhere_is_not_compared_with(world: Path):

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bertsmith.core.errors import RecipeError
-from bertsmith.data.dataset import Dataset
-from bertsmith.recipe.preparing import divided
 from tests.recipe.conftest import ADAPT, MATCH, Listener, changed, run_stages
 
 ALONE = MATCH | {"from": "base"}
@@ -115,11 +110,11 @@ def test_bad_raw_text_is_found_before_the_first_step(world: Path):
     (world / "raw.jsonl").write_text('{"text": "好"}\n' * 300 + "no json\n")
     listener = Listener()
     stages = [ADAPT, changed(ADAPT, name="second", data={"train": "raw.jsonl"})]
-    with pytest.raises(RecipeError, match=r"stage 'second' .*data.train: 1 lines? cannot be read(.|\n)*raw.jsonl:301: "):
+    with pytest.raises(RecipeError, match=r"stage 'second' .*data.train: 1 rows? cannot be read(.|\n)*raw.jsonl:301: "):
         run_stages(world, *stages, progress=listener)
     assert listener.steps == 0
     result = run_stages(world, ADAPT, changed(ADAPT, name="second", data={"train": "raw.jsonl", "skip_bad_lines": True}), progress=listener)
-    assert listener.told("stage 'second': train: 1 lines cannot be read and were left out")
+    assert listener.told("stage 'second': train: 1 row could not be read and was left out")
     assert result.stages[1].data["train"]["skipped"] == 1
 
 
@@ -130,14 +125,16 @@ def test_the_user_is_told_of_what_was_left_out_cut_off_and_met_before(world: Pat
     data = {"train": "mixed.tsv", "test": "leaked.tsv", "valid": 0.1, "skip_bad_lines": True}
     listener = Listener()
     result = run_stages(world, changed(ALONE, data=data, task={"max_length": 12}), progress=listener)
-    assert listener.told("stage 'match': train: 1 rows were left out: label '-' (no gold label)")
-    assert listener.told("1 lines cannot be read and were left out")
+    assert listener.told("stage 'match': train: 1 row was left out: label '-' (no gold label)")
+    assert listener.told("1 row could not be read and was left out")
     assert listener.told("mixed.tsv:51")
     assert listener.told("test: 3 of 4 texts are also in the training data")
     assert listener.told("of the texts are longer than max_length = 12 and lose their end")
     match = result.stages[0]
     assert match.data["train"]["dropped"] == {"label '-' (no gold label)": 1}
     assert match.data["train"]["skipped"] == 1
+    assert match.data["train"]["dropped_rows"] == {"label '-' (no gold label)": [f"{world / 'mixed.tsv'}:50"]}
+    assert [line.partition(": ")[0] for line in match.data["train"]["skipped_lines"]] == [f"{world / 'mixed.tsv'}:51"]
     assert match.data["train"]["rows"] + match.data["valid"]["rows"] == 49
     assert match.data["train"]["truncated"] > 0
     assert sorted(match.notes) == sorted(note for note in listener.notes if note.startswith("stage 'match':"))
@@ -165,17 +162,3 @@ def test_an_undefined_metric_is_null_in_the_files(world: Path):
     run_stages(world, ALONE)
     content = (world / "out/result.json").read_text()
     json.loads(content, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-
-
-@given(st.lists(st.sampled_from("abc"), min_size=2, max_size=60), st.floats(0.01, 0.99), st.integers(0, 9))
-def test_a_share_has_the_right_size_and_every_label_its_part(labels: list[str], share: float, seed: int):
-    data = Dataset.of([{"text": str(number), "label": label} for number, label in enumerate(labels)])
-    kept, drawn = divided(data, share, seed)
-    numbers = [int(row["text"]) for row in (*kept, *drawn)]
-    assert sorted(numbers) == list(range(len(labels)))
-    assert len(drawn) == min(max(1, round(share * len(labels))), len(labels) - 1)
-    assert [int(row["text"]) for row in drawn] == sorted(int(row["text"]) for row in drawn)
-    effective = len(drawn) / len(labels)
-    for label, count in Counter(labels).items():
-        assert abs(drawn.label_counts.get(label, 0) - effective * count) <= 3
-    assert divided(data, share, seed)[1].examples == drawn.examples

@@ -46,7 +46,7 @@ def test_the_folder_makes_the_vectors_that_were_trained(pairs: Path):
     [stage] = result.stages
     assert stage.metrics["test"].keys() == {"recall@1", "recall@5", "recall@10", "mrr"}
     assert (stage.data["train"]["rows"], stage.steps) == (8, 2)
-    assert listener.told("train: 1 rows were left out: label 0: its texts do not belong together")
+    assert listener.told("train: 1 row was left out: label 0: its texts do not belong together")
 
     opened = load(str(result.model))
     assert opened.vectors == VectorSettings(pooling="cls", normalise=True, max_length=24)

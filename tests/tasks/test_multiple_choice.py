@@ -89,6 +89,15 @@ def test_the_loss_is_the_cross_entropy_of_each_question_summed(monkeypatch: pyte
         assert torch.allclose(given.grad, gradient, atol=1e-6), "padding takes no part"
 
 
+def test_what_nothing_can_be_predicted_for():
+    rows = examples({"question": "q", "choices": ["a"]}, {"question": "q", "choices": ["a", "b"]}, {"question": "q", "choices": "ab"})
+    assert [TASK.wrong_input(row) for row in rows] == [
+        "choices has only 'a'; at least two are needed",
+        "",
+        "choices is 'ab' (str), not a list of texts",
+    ]
+
+
 def test_predictions_metrics_and_the_random_baseline():
     rows = list(TASK.encode(examples(TWO, THREE), TOKENIZER))
     outcome = Outcome([np.array([0.0, np.log(3)], np.float32), np.array([0.0, 0.0, 5.0], np.float32)], rows, examples(TWO, THREE))

@@ -83,7 +83,7 @@ def test_every_wrong_label_is_listed_with_its_place():
         "train.tsv:6: label 7 is above maximum = 5.0",
         "train.tsv:7: label -1 is below minimum = 0.0",
     )
-    with pytest.raises(DataError, match="1 different numbers in 2 labels; similarity needs at least two"):
+    with pytest.raises(DataError, match="every label of the training data is 1; at least two different"):
         Similarity().fitted(pairs(1, "1.0"))
 
 

@@ -268,6 +268,9 @@ class TestMeasuring:
         assert measured["f1_LOC"] == pytest.approx(2 * 1 / (1 + 3))
         assert measured["f1_PER"] == 0
         assert measured["macro_f1"] == pytest.approx(0.25)
+        types = TASK.by_label(Outcome(outcome.outputs, outcome.rows, gold, TOKENIZER))
+        assert types["LOC"] == {"precision": 1 / 3, "recall": 1.0, "f1": 0.5, "support": 1}
+        assert types["PER"]["support"] == 2
 
     def test_all_right(self):
         rows = [conll("我 在 北 京 abc", "O O BL IL BP"), spans("a b, c", (0, 1, "PER"), (2, 6, "LOC")), conll("a", "O")]
@@ -295,6 +298,10 @@ class TestMeasuring:
         interval = TASK.interval(outcome)
         assert interval.low <= TASK.metrics(outcome)["f1"] <= interval.high
         assert interval.low < interval.high
+
+    def test_a_person_reads_the_text(self):
+        assert TASK.shown(conll("我 在 北 京")) == {"text": "我在北京"}
+        assert TASK.shown(spans("a b")) == {"text": "a b"}
 
     def test_what_is_right_as_a_prediction_would_say_it(self):
         assert TASK.gold(conll("我 在 北 京", "O O BL IL")) == [{"start": 2, "end": 4, "label": "LOC", "text": "北京"}]

@@ -8,6 +8,7 @@ from bertsmith.cli.inputs import STANDARD_INPUT
 from bertsmith.cli.output import Writer, json_line
 from bertsmith.cli.truncation import count_truncated
 from bertsmith.cli.vectors import Matrix, Vector
+from bertsmith.core.amounts import plural
 from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import DataError
 from bertsmith.core.progress import Progress, followed
@@ -23,6 +24,9 @@ Result = TypeVar("Result")
 MANY_PROBLEMS = 1000
 """Bad lines after which it is asked whether there are more of them than of good ones."""
 
+OPTIONS = ("text", "text_pair", "question", "context")
+"""Columns of the one row that can be given without a file."""
+
 ECHOED = ("id", "idx", "index", "qid", "guid", "text", "text_pair", "question")
 """Columns that a prediction repeats."""
 
@@ -35,15 +39,16 @@ def rows_to_predict(
     Raises:
         DataError: The input cannot be read, or the one row lacks a column, or has one that nobody reads.
     """
-    needed = list(task.inputs())
+    needed = list(task.needed())
     if sources:
         return stream(sources, columns=columns, format=format_name, needed=needed)
-    if unread := [_option(name) for name in given if name not in (*task.columns, *task.optional_columns)]:
+    if unread := [_option(name) for name in given if name not in (*task.reads, *needed)]:
         reads = "one text" if needed in (["text"], []) else " and ".join(needed)
         raise DataError(f"the task {task.name!r} reads {reads}: leave {' and '.join(unread)} out")
     missing = [column for column in needed if not given.get(column, "").strip()]
     if missing:
-        raise DataError(f"the task {task.name!r} needs {' and '.join(missing)}: give {_option(missing[0])}, or a row of an INPUT")
+        option = f"{_option(missing[0])}, or " if missing[0] in OPTIONS else ""
+        raise DataError(f"the task {task.name!r} needs {' and '.join(missing)}: give {option}a row of an INPUT")
     if wrong := [f"{_option(name)} {reason}" for name, value in given.items() if (reason := wrong_text(value))]:
         raise DataError("; ".join(wrong))
     return iter([Example(given)])
@@ -60,10 +65,12 @@ class Account:
     Attributes:
         problems: Lines that could not be read.
         truncated: How many texts were longer than the model takes.
+        passed_over: What of the rows was not read, in words.
     """
 
     problems: list[Problem] = field(default_factory=list[Problem])
     truncated: int = 0
+    passed_over: set[str] = field(default_factory=set[str])
 
 
 def predicted(engine: Engine, rows: Iterable[Example | Problem], account: Account, progress: Progress) -> Iterator[tuple[Example, Prediction]]:
@@ -74,6 +81,7 @@ def predicted(engine: Engine, rows: Iterable[Example | Problem], account: Accoun
     def predict(examples: list[Example]) -> Sequence[Prediction]:
         features = list(task.encode(examples, engine.tokenizer, labelled=False))
         account.truncated += count_truncated(features)
+        account.passed_over.update(filter(None, map(task.passed_over, examples)))
         return task.decode(Outcome(engine.outputs(features), features, examples, engine.tokenizer))
 
     return followed(_by_chunks(good_rows(_judged(task, rows), account.problems), predict, engine.chunk), progress, "predict", None, "rows")
@@ -95,8 +103,10 @@ def embedded(
 def _judged(task: Task, rows: Iterable[Example | Problem]) -> Iterator[Example | Problem]:
     """The rows, with a problem in the place of those that the task cannot use."""
     for row in rows:
-        reason = "" if isinstance(row, Problem) else task.wrong_input(row)
-        yield Problem(row.file, row.line, reason) if reason else row
+        if not isinstance(row, Problem) and (reason := task.wrong_input(row)):
+            yield Problem.of(row, reason)
+        else:
+            yield row
 
 
 def good_rows(rows: Iterable[Example | Problem], problems: list[Problem]) -> Iterator[Example]:
@@ -138,10 +148,11 @@ def write_lines(results: Iterable[tuple[Example, Mapping[str, Any]]], source: st
 
 
 def echo(example: Example, source: str | None) -> dict[str, Any]:
-    """What says which row a result is of: its file, where there are several, its line, its id, its texts."""
+    """What says which row a result is of: its file, where there are several, its line and its place there, its id, its texts."""
     file = {"file": example.file} if example.file not in {source, STANDARD_INPUT, ""} else {}
     line = {"line": example.line} if example.line else {}
-    return {**file, **line, **{name: example[name] for name in ECHOED if name in example.values}}
+    place = {"place": example.place} if example.place else {}
+    return {**file, **line, **place, **{name: example[name] for name in ECHOED if name in example.values}}
 
 
 def lines_left_out(examples: Iterable[Example]) -> str:
@@ -168,9 +179,8 @@ def refuse_bad_lines(problems: list[Problem], count: int) -> None:
         DataError: There are any.
     """
     if problems:
-        raise DataError(
-            f"{len(problems)} of {len(problems) + count} lines could not be read; the other {count} were done", [str(one) for one in problems]
-        )
+        others = f"the other {count:,} {'was' if count == 1 else 'were'} done" if count else "nothing was done"
+        raise DataError(f"{len(problems)} of {plural(len(problems) + count, 'row')} could not be read; {others}", [str(one) for one in problems])
 
 
 def _by_chunks(examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]], size: int) -> Iterator[tuple[Example, Result]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.errors import DataError
 from bertsmith.core.randomness import generator_at
 from bertsmith.core.types import Example
@@ -24,14 +25,30 @@ class Problem:
         file: The file as the user wrote it.
         line: From 1.
         message: What is wrong and, where it is not obvious, how to mend it.
+        place: Where in that line, for formats whose rows are not lines: `data[0].paragraphs[2].qas[1]`.
     """
 
     file: str
     line: int
     message: str
+    place: str = ""
+
+    @staticmethod
+    def of(row: Example, message: str) -> Problem:
+        """Something that is wrong with a row."""
+        return Problem(row.file, row.line, message, row.place)
+
+    @property
+    def where(self) -> str:
+        """`file:line`, and the place where there is one."""
+        return Example({}, self.file, self.line, self.place).where
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message}"
+        return f"{self.where}: {self.message}"
+
+
+SHOWN_LINES, SHOWN_PLACES = 5, 3
+"""Lines that cannot be read, and rows of which something is to be said, that are shown to a person; there may be thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +126,22 @@ class Dataset(Sequence[Example]):
         """What was mended, and in how many rows."""
         return dict(Counter(row.message for row in self.mended_rows))
 
+    def remarks(self) -> Iterator[str]:
+        """What a person should know of what is not there, or not as it was: how much for each reason, and where.
+
+        Example:
+            >>> next(Dataset((), dropped_rows=tuple(Problem("a.tsv", line, "no label") for line in range(2, 9))).remarks())
+            '7 rows were left out: no label (a.tsv:2, a.tsv:3, a.tsv:4 and 4 more)'
+        """
+        if self.problems:
+            shown = "; ".join(map(str, self.problems[:SHOWN_LINES])) + _and_more(self.problems, "; and", SHOWN_LINES)
+            count = len(self.problems)
+            yield f"{plural(count, 'row')} could not be read and {_was(count)} left out: {shown}"
+        for rows, done in ((self.dropped_rows, "left out"), (self.mended_rows, "mended")):
+            for message, alike in by_message(rows).items():
+                places = ", ".join(row.where for row in alike[:SHOWN_PLACES]) + _and_more(alike, " and", SHOWN_PLACES)
+                yield f"{plural(len(alike), 'row')} {_was(len(alike))} {done}: {message} ({places})"
+
     @property
     def label_counts(self) -> dict[str, int]:
         """How often each label occurs, in order of first appearance; rows without one are not counted."""
@@ -140,3 +173,19 @@ class Dataset(Sequence[Example]):
             raise DataError(f"cannot take {number} rows{' of every label' if per_label else ''}: there are fewer", short)
         chosen = sorted(group[place] for name, group in groups.items() for place in generator_at(seed, "take", name).permutation(len(group))[:number])
         return replace(self, examples=[self.examples[index] for index in chosen])
+
+
+def by_message(rows: Iterable[Problem]) -> dict[str, list[Problem]]:
+    """Problems of one kind together, in order of first appearance."""
+    groups: dict[str, list[Problem]] = {}
+    for row in rows:
+        groups.setdefault(row.message, []).append(row)
+    return groups
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+def _and_more(found: Sequence[Any], joint: str, shown: int) -> str:
+    return f"{joint} {len(found) - shown:,} more" if len(found) > shown else ""

@@ -12,15 +12,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Example
 from bertsmith.data.checks.answers import check_answers
 from bertsmith.data.checks.choices import check_choices, check_targets
 from bertsmith.data.checks.duplicates import check_duplicates
-from bertsmith.data.checks.finding import Finding, Patient, percent, plural
+from bertsmith.data.checks.finding import NUMBERS, Finding, Patient, percent
 from bertsmith.data.checks.kinds import Kind, kind_of, with_texts
-from bertsmith.data.checks.labels import check_labels
+from bertsmith.data.checks.labels import check_labels, is_number
 from bertsmith.data.checks.lengths import CutsTokens, check_lengths, measure
+from bertsmith.data.checks.refusals import Judge, check_refusals
 from bertsmith.data.checks.suspects import check_suspects
 from bertsmith.data.checks.tags import check_tags
 from bertsmith.data.checks.texts import check_texts
@@ -30,18 +32,24 @@ SEVERITIES = ("error", "warning", "note")
 
 SHOWN_LABELS = 12
 
+COUNTED: dict[Kind, str] = {"answers": "questions", "tags": "entities", "choice": "right choices"}
+"""What is counted by name, where it is not labels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What was found.
 
     Attributes:
-        splits: For each split its `rows`, `labels` (counts by name), `characters` and, with a tokenizer, `tokens` and `unknown_rate`.
+        splits: For each split its `rows`, `labels` (counts by name) or `numbers` (smallest, mean and largest), `characters` and, with a tokenizer,
+            `tokens` and `unknown_rate`.
         findings: The worst first.
+        counted: What `labels` are: labels, entities, right choices.
     """
 
     splits: Mapping[str, Mapping[str, Any]]
     findings: tuple[Finding, ...]
+    counted: str = "labels"
 
     def of(self, severity: str) -> list[Finding]:
         """The findings of one severity: `error`, `warning` or `note`."""
@@ -55,7 +63,11 @@ class Report:
         """As plain text."""
         counts = ", ".join(plural(len(self.of(severity)), severity) for severity in SEVERITIES)
         blocks = [["", *finding.lines()] for finding in self.findings]
-        return [*(_described(name, facts) for name, facts in self.splits.items()), counts, *(line for block in blocks for line in block)]
+        return [
+            *(_described(name, facts, self.counted) for name, facts in self.splits.items()),
+            counts,
+            *(line for block in blocks for line in block),
+        ]
 
 
 def examine(
@@ -65,6 +77,7 @@ def examine(
     *,
     task: str | None = None,
     wrong_label: Callable[[Any], str] = lambda _: "",
+    judge: Judge | None = None,
     tokenizer: CutsTokens | None = None,
     max_length: int = 512,
 ) -> Report:
@@ -76,6 +89,7 @@ def examine(
         test: The rows to score.
         task: The task's name; `multi_label` and `regression` have labels of their own kind.
         wrong_label: What the task says against a label, if anything: `Task.wrong_label`.
+        judge: The task itself, which knows what it would leave out, mend or stop at.
         tokenizer: The model's, for lengths in tokens and for what it cannot write.
         max_length: Tokens that will be kept of a row.
 
@@ -108,15 +122,16 @@ def examine(
         *check_lengths(patient, lengths, max_length),
         *check_suspects(patient),
     ]
+    findings += [] if judge is None else check_refusals(given, judge, findings)
     facts = {
         name: {
             "rows": len(rows),
-            "labels": dict(Counter(label for row in rows for label in patient.labels(row)).most_common()),
+            **_labels(Counter(label for row in rows for label in patient.labels(row)), numbers=task in NUMBERS),
             **lengths[name].summary(max_length),
         }
         for name, rows in patient.splits.items()
     }
-    return Report(facts, tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))))
+    return Report(facts, tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))), COUNTED.get(kind, "labels"))
 
 
 def _located(name: str, rows: Sequence[Example], kind: Kind) -> list[Example]:
@@ -129,7 +144,7 @@ def _reading(name: str, rows: Sequence[Example]) -> Iterator[Finding]:
     if not isinstance(rows, Dataset):
         return
     if rows.problems:
-        message = f"{plural(len(rows.problems), 'line')} of {name} could not be read"
+        message = f"{plural(len(rows.problems), 'row')} of {name} could not be read"
         yield Finding(
             "bad_lines",
             "error",
@@ -144,13 +159,25 @@ def _reading(name: str, rows: Sequence[Example]) -> Iterator[Finding]:
         yield Finding("dropped_rows", "note", message, len(rows.dropped_rows), tuple(map(str, rows.dropped_rows)))
 
 
-def _described(name: str, facts: Mapping[str, Any]) -> str:
-    labels = list(facts["labels"].items())
-    total = sum(facts["labels"].values())
-    told = ", ".join(f"{label} {count:,} ({percent(count, total)})" for label, count in labels[:SHOWN_LABELS])
+def _labels(counts: Counter[str], *, numbers: bool) -> dict[str, Any]:
+    if not numbers:
+        return {"labels": dict(counts.most_common())}
+    found = [(float(label), count) for label, count in counts.items() if is_number(label)]
+    if not found:
+        return {}
+    mean = sum(number * count for number, count in found) / sum(count for _, count in found)
+    return {"numbers": {"min": min(found)[0], "mean": round(mean, 6), "max": max(found)[0]}}
+
+
+def _described(name: str, facts: Mapping[str, Any], counted: str) -> str:
+    labels = list(facts.get("labels", {}).items())
+    total = sum(count for _, count in labels)
+    told = ", ".join(f"{label}: {count:,} ({percent(count, total)})" for label, count in labels[:SHOWN_LABELS])
     more = f" and {len(labels) - SHOWN_LABELS} more" if len(labels) > SHOWN_LABELS else ""
+    named = [f"{counted} {told}{more}"] if labels else []
+    named += ["numbers from {min:g} to {max:g}, {mean:.4g} on average".format(**facts["numbers"])] if "numbers" in facts else []
     lengths = [f"{unit}: {_spread(facts[unit])}" for unit in ("characters", "tokens") if unit in facts]
-    return "; ".join([f"{name}: {plural(facts['rows'], 'row')}", *([f"labels {told}{more}"] if labels else []), *lengths])
+    return "; ".join([f"{name}: {plural(facts['rows'], 'row')}", *named, *lengths])
 
 
 def _spread(lengths: Mapping[str, int]) -> str:

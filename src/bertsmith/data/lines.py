@@ -87,8 +87,8 @@ def check_encoding(source: Source, encoding: str) -> None:
     seems = guess_encoding(head) if encoding == "utf-8" else None
     if seems:
         raise DataError(
-            f"{source.name} is not UTF-8; it seems to be {seems.upper()}. "
-            f"Convert it: iconv -f {seems.upper()} -t UTF-8 {source.name} > NEW; or, in a recipe, read it with encoding = {seems!r}"
+            f"{source.name} is not UTF-8; it seems to be {seems.upper()}. Convert it: iconv -f {seems.upper()} -t UTF-8 "
+            + (f"{source.name} > NEW; or, in a recipe, read it with encoding = {seems!r}" if source.path else "FILE | …")
         )
 
 

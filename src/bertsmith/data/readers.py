@@ -21,6 +21,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Example
 from bertsmith.data.columns import choose_columns, renamed
@@ -170,11 +171,13 @@ def drop_unlabelled(examples: Sequence[Example]) -> tuple[list[Example], list[Pr
     if all(reasons):
         return list(examples), []
     kept = [example for example, reason in zip(examples, reasons, strict=True) if not reason]
-    return kept, [Problem(example.file, example.line, reason) for example, reason in zip(examples, reasons, strict=True) if reason]
+    return kept, [Problem.of(example, reason) for example, reason in zip(examples, reasons, strict=True) if reason]
 
 
 def _no_label(label: Any) -> str:
-    if label is None or (isinstance(label, float) and math.isnan(label)):
+    if isinstance(label, float) and math.isnan(label):
+        return "label NaN (no number)"
+    if label is None:
         return "no label"
     return "label '-' (no gold label)" if label == "-" else ""
 
@@ -233,8 +236,7 @@ def _examples(table: Table, needed: Sequence[str], texts: Sequence[str]) -> Iter
         values = renamed(row.values, columns)
         wrong = [f"no column {columns.get(name, name)!r}" for name in needed if name not in values and name != "label"]
         wrong += [f"{name} {reason}" for name in texts if name in values and (reason := wrong_text(values[name]))]
-        place = f"{row.place}: " if row.place else ""
-        yield Problem(file, row.line, place + "; ".join(wrong)) if wrong else Example(values, file, row.line, row.place)
+        yield Problem(file, row.line, "; ".join(wrong), row.place) if wrong else Example(values, file, row.line, row.place)
 
 
 def wrong_text(text: Any) -> str:
@@ -294,5 +296,5 @@ def _raise_failures(failures: Sequence[DataError]) -> None:
 
 
 def _bad_lines(problems: Sequence[Problem], total: int | None = None) -> DataError:
-    count = f"{len(problems)} of {total} lines" if total else f"{len(problems)} lines"
+    count = f"{len(problems)} of {plural(total, 'row')}" if total else plural(len(problems), "row")
     return DataError(f"{count} cannot be read; mend them, or have a recipe skip them: skip_bad_lines = true", [str(problem) for problem in problems])

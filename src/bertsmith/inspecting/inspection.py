@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -125,7 +125,7 @@ def inspect(
     if not text.strip() or (text_pair is not None and not text_pair.strip()):
         raise RecipeError("the text is empty; there is nothing to look at")
     given = _named(task, text, text_pair)
-    first, second = _as_read(task, given)
+    first, second = (text, text_pair) if task is None else task.as_read(given, checkpoint.tokenizer)
     tokens = tokens_of(checkpoint, first, second, segmenter)
     with torch.inference_mode():
         trace = checkpoint.model.backbone.trace(tokens.batch)
@@ -141,7 +141,7 @@ def inspect(
         prediction=task.decode(outcome)[0] if task and outcome else None,
         marked=task.marked(outcome) if task and outcome else None,
         guesses=guesses,
-        notes=tuple(_notes(checkpoint, tokens, text_pair, name)),
+        notes=(*_of_second_text(task, given), *_notes(checkpoint, tokens, second, name)),
     )
 
 
@@ -181,17 +181,12 @@ def _named(task: Task | None, text: str, text_pair: str | None) -> dict[str, str
     """The texts under the names of the columns that they are to the task."""
     names = Task.asked if task is None else task.asked
     given = {name: part for name, part in zip(names, (text, text_pair), strict=False) if part is not None}
-    missing = [] if task is None else [column for column in task.inputs() if column not in given]
+    missing = [] if task is None else [column for column in task.needed() if column not in given]
+    if task is not None and set(missing) - set(names):
+        raise RecipeError(f"the task {task.name!r} needs {' and '.join(missing)}, which cannot be given here; ask it with `bertsmith predict`")
     if task is not None and missing:
         raise RecipeError(f"the task {task.name!r} needs {' and '.join(missing)}; the texts that it is given are {' and then '.join(names)}")
     return given
-
-
-def _as_read(task: Task | None, given: Mapping[str, str]) -> tuple[str, str | None]:
-    """The texts in the order in which the model reads them."""
-    columns = () if task is None else task.inputs()
-    first, *rest = sorted(given, key=lambda name: columns.index(name) if name in columns else len(columns))
-    return given[first], given[rest[0]] if rest else None
 
 
 def _outcome(checkpoint: Checkpoint, task: Task, given: Mapping[str, str]) -> Outcome:
@@ -204,6 +199,14 @@ def _outcome(checkpoint: Checkpoint, task: Task, given: Mapping[str, str]) -> Ou
         batch = task.collate(some, [np.random.default_rng(0)] * len(some), checkpoint.tokenizer)
         outputs += [as_array(output) for output in task.outputs(checkpoint.model, batch)]
     return Outcome(outputs, rows, examples, checkpoint.tokenizer)
+
+
+def _of_second_text(task: Task | None, given: Mapping[str, str]) -> Iterator[str]:
+    """What is to be said of a second text that is not read with the first."""
+    if task is not None and (reason := task.passed_over(Example(given))):
+        yield f"{reason[:1].upper()}{reason[1:]}."
+    if isinstance(task, SentenceVectors) and "text_pair" in given:
+        yield "Each of the two texts is read by itself; the tokens are those of the first."
 
 
 def _notes(checkpoint: Checkpoint, tokens: Tokens, text_pair: str | None, name: str) -> list[str]:

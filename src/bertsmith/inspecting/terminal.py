@@ -131,10 +131,11 @@ def _answers(inspection: Inspection) -> Iterator[RenderableType]:
     """What a fine-tuned model says of the text, and what fills its [MASK]s."""
     if inspection.prediction is not None:
         single = {name: value for name, value in inspection.prediction.items() if not _is_list(value)}
-        yield Text.assemble(("prediction: ", "bold"), ", ".join(f"{name} {_value(value)}" for name, value in single.items()))
+        yield Text.assemble(("prediction: ", "bold"), _in_words(single))
         for name, items in inspection.prediction.items():
             if _is_list(items):
                 yield from (Text(f"  {name} {number}: {_in_words(item)}") for number, item in enumerate(items, 1))
+                yield from () if items else (Text(f"  {name}: none"),)
     if inspection.marked is not None:
         yield from ("", _marked_text(inspection.marked), "", _marked_tokens(inspection.marked))
     for place, guesses in inspection.guesses.items():
@@ -207,7 +208,7 @@ def _shade(share: float) -> str:
 
 
 def _value(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else str(value) or "–"
 
 
 def _is_list(value: Any) -> bool:
@@ -215,4 +216,5 @@ def _is_list(value: Any) -> bool:
 
 
 def _in_words(item: Any) -> str:
-    return ", ".join(f"{name} {_value(value)}" for name, value in item.items()) if isinstance(item, dict) else _value(item)
+    """An object without what it has not: an answer that is none has no start and no end."""
+    return ", ".join(f"{name} {_value(value)}" for name, value in item.items() if value is not None) if isinstance(item, dict) else _value(item)

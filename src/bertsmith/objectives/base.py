@@ -52,6 +52,11 @@ class Objective(ABC):
         """Whether the loss of a row is the same whatever rows are computed with it; where it is not, a batch is computed in one pass."""
         return True
 
+    @property
+    def validated_by_loss(self) -> bool:
+        """Whether the loss is measured during training, and no metrics."""
+        return True
+
     @abstractmethod
     def heads(self) -> Mapping[str, HeadRequest]:
         """The heads that it trains, by name."""

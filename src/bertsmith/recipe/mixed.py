@@ -56,9 +56,10 @@ def run_mixture(job: Job, earlier: Sequence[Job], progress: Progress) -> StageRe
     done = trained(job, training)
     clock.seconds["train"] = round(done.seconds, 3)
     metrics = _finished(job, prepared, training, checkpoint, clock, notes)
+    notes.note(f"{job.title}: model/ holds the encoder that its parts share; their models are parts/{{{','.join(prepared.parts)}}}/model beside it")
     if is_first():
         for gain in gains(job, earlier, job.folder.path / PARTS):
-            notes.note(f"stage {job.stage.name!r}: {gain}")
+            notes.note(f"{job.title}: {gain}")
     result = result_of(job, prepared, checkpoint.model, done, metrics, clock.seconds, notes.kept)
     if is_first():
         job.folder.finish(result)
@@ -71,7 +72,7 @@ def _opened_together(job: Job, prepared: Prepared, notes: Notes) -> Checkpoint:
     assert job.start is not None, "its model was fetched"
     shared: Checkpoint | None = None
     for part in job.stage.parts:
-        own = replace(job, stage=part, seed=seed_at(job.seed, "part", part.name))
+        own = replace(job.of_part(part), seed=seed_at(job.seed, "part", part.name))
         found = opened(own, prepared.parts[part.name], job.start, notes)
         if shared is None:
             shared = Checkpoint(found.model.with_heads({}), found.tokenizer)
@@ -102,7 +103,7 @@ def _finished(
         if stage.name in training.best:
             part.model.load_state_dict(training.best[stage.name])
         with clock.phase("evaluate"):
-            learned, measured = evaluated(part, prepared.parts[stage.name], replace(job, stage=stage), notes)
+            learned, measured = evaluated(part, prepared.parts[stage.name], job.of_part(stage), notes)
         for split, evaluation in measured.items():
             found[split][stage.name] = evaluation
         if is_first():

@@ -35,6 +35,9 @@ from bertsmith.train.options import TrainOptions
 OBJECTIVE_METRICS = ("loss", "perplexity")
 """What is measured of every pre-training objective."""
 
+BY = "best:"
+"""Before the metric that weights are kept by."""
+
 NAMING_ROWS = 64
 """Rows that are scored to find out which metrics a task has."""
 
@@ -53,6 +56,7 @@ class Job:
         files: The hashes of its data files by split.
         prepared: Its data; None where the stage is cached.
         remarks: What is to be said of its heads before it is run.
+        within: The title of the stage that it is a part of, if it is one.
     """
 
     stage: Stage
@@ -64,6 +68,16 @@ class Job:
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     prepared: Prepared | None = None
     remarks: tuple[str, ...] = ()
+    within: str = ""
+
+    @property
+    def title(self) -> str:
+        """What it is called in what the user is told: `stage 'match'`, or `stage 'together': part 'match'`."""
+        return f"{self.within}: part {self.stage.name!r}" if self.within else f"stage {self.stage.name!r}"
+
+    def of_part(self, part: Stage) -> Job:
+        """The same for one of its parts, as if that were trained alone."""
+        return replace(self, stage=part, within=self.title)
 
     @property
     def key(self) -> str:
@@ -123,6 +137,7 @@ def plan(recipe: Recipe, out: Path, *, resume: bool, fetch: bool, progress: Prog
         prepared = _prepared(job, place, progress)
         earlier = None if stage.earlier is None else jobs[stage.earlier].stage
         jobs[stage.name] = replace(job, prepared=prepared, remarks=tuple(_of_heads(job, prepared, earlier, place)))
+        _note_unmeasured(jobs[stage.name], place.at("train").at("keep"))
     if problems:
         different = list(dict.fromkeys(problems))  # that a file is not there is found when it is hashed and when it is read
         raise RecipeError(f"{len(different)} {'things are' if len(different) > 1 else 'thing is'} wrong with the recipe", different)
@@ -206,7 +221,7 @@ def _prepared_alone(job: Job, stage: Stage, place: Place, progress: Progress) ->
         look_at_text(stage, place.at("data"))
         prepared = Prepared(stage.objective)
     if prepared is not None and job.start is not None:
-        _note_misfits(stage, prepared, job.start.family, place, mixed=bool(job.stage.parts))
+        _note_misfits(stage, prepared, job.start.family, place)
     return prepared
 
 
@@ -237,7 +252,15 @@ def _note_unmixable(stage: Stage, place: Place) -> None:
         place.wrong(f"{stage.tuning.name!r} makes an adapter of one model, and parts are several: leave it out, or train them one by one")
 
 
-def _note_misfits(stage: Stage, prepared: Prepared, family: Family, place: Place, *, mixed: bool) -> None:
+def _note_unmeasured(job: Job, place: Place) -> None:
+    """Weights that are to be kept by a metric that nobody measures."""
+    keep = job.stage.train.keep
+    known = () if job.prepared is None or job.start is None else _metric_names(job.stage, job.prepared)
+    if known and keep.startswith(BY) and keep.removeprefix(BY) not in known:
+        place.wrong(f"got {keep!r}; what is measured: {', '.join(known)}")
+
+
+def _note_misfits(stage: Stage, prepared: Prepared, family: Family, place: Place) -> None:
     """What a model cannot do: a head, a length, a technique."""
     objective = prepared.objective
     here = place.at("task" if isinstance(objective, Task) else "objective")
@@ -250,10 +273,6 @@ def _note_misfits(stage: Stage, prepared: Prepared, family: Family, place: Place
         here.at(name).wrong(message)
     for message, where in _unbuildable(stage, objective, family, here, place.at("tuning")):
         where.wrong(message)
-    metric = stage.train.keep.partition(":")[2]
-    known = _metric_names(prepared)
-    if metric and known and metric not in known and not mixed:
-        place.at("train").at("keep").wrong(f"got {stage.train.keep!r}; what is measured: {', '.join(known)}")
 
 
 def _unbuildable(stage: Stage, objective: Objective, family: Family, here: Place, tuning: Place) -> Iterator[tuple[str, Place]]:
@@ -270,9 +289,11 @@ def _unbuildable(stage: Stage, objective: Objective, family: Family, here: Place
         yield str(error), tuning
 
 
-def _metric_names(prepared: Prepared) -> tuple[str, ...]:
-    """The metrics of an objective or a task, found by scoring a few rows; none where that cannot be done."""
-    if not isinstance(prepared.objective, Task) or prepared.objective.validated_by_loss:
+def _metric_names(stage: Stage, prepared: Prepared) -> tuple[str, ...]:
+    """The metrics of a stage, found by scoring a few rows; none where that cannot be done."""
+    if stage.parts:
+        return _metric_names_of_parts(stage, prepared)
+    if prepared.objective.validated_by_loss:
         return OBJECTIVE_METRICS
     rows = prepared.rows.get("valid")
     if rows is None or not isinstance(prepared.objective, SentenceTask):
@@ -280,3 +301,11 @@ def _metric_names(prepared: Prepared) -> tuple[str, ...]:
     few = rows[:NAMING_ROWS]
     nothing = [np.zeros(prepared.objective.num_scores, np.float32)] * len(few)
     return tuple(prepared.objective.metrics(Outcome(nothing, few)))
+
+
+def _metric_names_of_parts(stage: Stage, prepared: Prepared) -> tuple[str, ...]:
+    known = {part.name: _metric_names(part, prepared.parts[part.name]) for part in stage.parts if part.data.valid is not None}
+    if not all(known.values()):
+        return ()
+    only_losses = all(prepared.parts[name].objective.validated_by_loss for name in known)
+    return (*(f"{name}.{metric}" for name, metrics in known.items() for metric in metrics), "loss" if only_losses else "mean")

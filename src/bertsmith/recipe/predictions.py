@@ -24,6 +24,6 @@ def write_predictions(folder: Path, task: Task, outcome: Outcome) -> None:
 
 
 def _line(task: Task, example: Example, said: dict[str, Any]) -> dict[str, Any]:
-    names = [name for name in (*task.columns, *task.optional_columns) if name not in task.label_columns]
-    texts = {name: example[name] for name in names if example.get(name) is not None}
-    return {"line": example.line, **texts, **said, "gold": task.gold(example)}
+    texts = {name: example[name] for name in task.reads if example.get(name) is not None}
+    place = {"place": example.place} if example.place else {}
+    return {"line": example.line, **place, **texts, **said, "gold": task.gold(example)}

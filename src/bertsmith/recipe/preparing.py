@@ -13,14 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import numpy as np
-
 from bertsmith.core.errors import DataError, UserError
 from bertsmith.core.fields import Place
 from bertsmith.core.progress import Progress, followed
 from bertsmith.core.randomness import generator_at
 from bertsmith.core.types import Example, Features
-from bertsmith.data.dataset import Dataset, Problem
+from bertsmith.data.dataset import Dataset, Problem, by_message
+from bertsmith.data.dividing import divided
 from bertsmith.data.readers import read, read_texts
 from bertsmith.data.sources import find_sources
 from bertsmith.data.store import FeatureStore
@@ -34,7 +33,6 @@ from bertsmith.tasks.mixture import Mixture
 
 Result = TypeVar("Result")
 
-SHOWN_LINES = 5
 NOTED_SHARE = 0.01
 """The share of truncated rows from which the user is told."""
 
@@ -102,7 +100,7 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
     made = Prepared(
         fitted,
         account={split: _account(data, fitted) for split, data in known.items()},
-        notes=[*_reading_notes(known), *_shared_texts(known, _read_columns(task))],
+        notes=[*_notes_of(known, task), *_shared_texts(known, task.reads)],
         examples={split: data.examples for split, data in known.items()},
     )
     if start is None:
@@ -119,7 +117,7 @@ def prepared_task(stage: Stage, seed: int, start: Start | None, place: Place, pr
 def _known(stage: Stage, task: Task, place: Place) -> dict[str, Dataset] | None:
     """The data of a stage by split, as the task can use it; None where something is wrong."""
     sets = {
-        split: _noted(place.at(split), lambda split=split: _settled(_read(stage, task, split), task, training=split == "train"))
+        split: _noted(place.at(split), lambda split=split: task.usable(_read(stage, task, split), training=split == "train"))
         for split in splits_of(stage.data)
     }
     known = {split: data for split, data in sets.items() if data is not None}
@@ -128,11 +126,12 @@ def _known(stage: Stage, task: Task, place: Place) -> dict[str, Dataset] | None:
 
 def _with_drawn(known: dict[str, Dataset], stage: Stage, task: Task, seed: int, place: Place) -> dict[str, Dataset] | None:
     """The same with a share of the training data for validation, where the stage asks for one; None where the task can use none of it."""
-    if not isinstance(stage.data.valid, float):
+    share = stage.data.valid
+    if not isinstance(share, float):
         return known
-    train, drawn = divided(known["train"], stage.data.valid, seed)
-    valid = _noted(place.at("valid"), lambda: _settled(drawn, task))
-    return None if valid is None else {**known, "train": train, "valid": valid}
+    parts = _noted(place.at("valid"), lambda: divided(known["train"], share, seed, task.together))
+    valid = parts and _noted(place.at("valid"), lambda: task.usable(parts[1]))
+    return {"train": parts[0], "valid": valid, **{split: data for split, data in known.items() if split != "train"}} if parts and valid else None
 
 
 def _encode_all(made: Prepared, known: Mapping[str, Dataset], start: Start, place: Place, progress: Progress) -> None:
@@ -174,7 +173,7 @@ def prepared_text(
         if rows is None:
             continue
         made.rows.update({split: rows[0]} if rows[1] is None else {"train": rows[0], "valid": rows[1]})
-        made.notes.extend(_lines_note(split, source.bad))
+        made.notes.extend(f"{split}: {remark}" for remark in Dataset((), problems=tuple(source.bad)).remarks())
         made.account[split] = {"files": [{"name": name, "sha256": content} for name, content in files[split].items()], "skipped": len(source.bad)}
     if made.account.keys() != files.keys():
         return None
@@ -189,38 +188,6 @@ def look_at_text(stage: Stage, place: Place) -> None:
         for source in _noted(place.at(split), lambda names=names: find_sources(names)) or []:
             if not source.is_hub:
                 _noted(place.at(split), lambda source=source: next(_texts(str(source.path), stage.data, []), None))
-
-
-def divided(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Draw a share of a data set, the same share of every label as nearly as it goes.
-
-    Rows of a label are put in random order and spread evenly over 0 to 1, each label's from a random place on; those below `share` are drawn.
-
-    Args:
-        data: At least two rows.
-        share: 0-1; at least one row is drawn and at least one stays.
-        seed: What the choice depends on.
-
-    Returns:
-        What stays, and what was drawn; both in the order of the file.
-
-    Example:
-        >>> rows = Dataset.of([{"text": str(i), "label": i % 2} for i in range(20)])
-        >>> [part.label_counts["0"] for part in divided(rows, 0.2, seed=1)]
-        [8, 2]
-    """
-    groups: dict[str, list[int]] = {}
-    for index, row in enumerate(data):
-        groups.setdefault(str(row.get("label")), []).append(index)
-    places = np.zeros(len(data))
-    for label, rows in groups.items():
-        generator = generator_at(seed, "valid", label)
-        places[rows] = (generator.permutation(len(rows)) + generator.random()) / len(rows)
-    count = min(max(1, round(share * len(data))), len(data) - 1)
-    drawn = np.zeros(len(data), np.bool_)
-    drawn[np.argsort(places, kind="stable")[:count]] = True
-    parts = [[row for row, is_drawn in zip(data, drawn, strict=True) if is_drawn == wanted] for wanted in (False, True)]
-    return replace(data, examples=parts[0]), Dataset(parts[1], data.files)
 
 
 class _Text:
@@ -302,16 +269,6 @@ def _read(stage: Stage, task: Task, split: str) -> Dataset:
     )
 
 
-def _settled(data: Dataset, task: Task, *, training: bool = False) -> Dataset:
-    settled = task.settled(data, training=training)
-    if data and not settled:
-        raise DataError(
-            f"the task {task.name!r} can use none of its {len(data)} rows",
-            sorted({row.message for row in settled.dropped_rows[len(data.dropped_rows) :]}),
-        )
-    return settled
-
-
 def _texts(names: str | tuple[str, ...], data: StageData, problems: list[Problem] | None) -> Iterator[Example]:
     files = list(names) if isinstance(names, tuple) else names
     return read_texts(files, columns=data.columns or None, format=data.format, encoding=data.encoding, problems=problems)
@@ -331,27 +288,17 @@ def _not_empty(rows: FeatureStore) -> None:
 def _account(data: Dataset, task: Task) -> dict[str, Any]:
     files = [{"name": file.name, "format": file.format, "sha256": file.sha256, "rows": file.num_rows} for file in data.files]
     left_out = {"skipped": len(data.problems), "dropped": data.dropped, "mended": data.mended}
-    return {"files": files, "rows": len(data), "labels": task.label_counts(data), **left_out}
+    lines = {"skipped_lines": list(map(str, data.problems)), "dropped_rows": _places(data.dropped_rows), "mended_rows": _places(data.mended_rows)}
+    return {"files": files, "rows": len(data), "labels": task.label_counts(data), **left_out, **lines}
 
 
-def _reading_notes(sets: Mapping[str, Dataset]) -> Iterator[str]:
+def _places(rows: Sequence[Problem]) -> dict[str, list[str]]:
+    return {message: [row.where for row in alike] for message, alike in by_message(rows).items()}
+
+
+def _notes_of(sets: Mapping[str, Dataset], task: Task) -> Iterator[str]:
     for split, data in sets.items():
-        yield from _lines_note(split, data.problems)
-        for reason, count in data.dropped.items():
-            yield f"{split}: {count} rows were left out: {reason}"
-        for mending, count in data.mended.items():
-            yield f"{split}: {count} rows were mended: {mending}"
-
-
-def _lines_note(split: str, problems: Sequence[Problem]) -> Iterator[str]:
-    if problems:
-        more = f"; and {len(problems) - SHOWN_LINES} more" if len(problems) > SHOWN_LINES else ""
-        yield f"{split}: {len(problems)} lines cannot be read and were left out: {'; '.join(map(str, problems[:SHOWN_LINES]))}{more}"
-
-
-def _read_columns(task: Task) -> list[str]:
-    """The columns of what a model reads."""
-    return [column for column in (*task.columns, *task.optional_columns) if column not in task.label_columns]
+        yield from (f"{split}: {remark}" for remark in (*data.remarks(), *filter(None, {task.passed_over(row) for row in data})))
 
 
 def _shared_texts(sets: Mapping[str, Dataset], columns: Sequence[str]) -> Iterator[str]:

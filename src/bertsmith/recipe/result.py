@@ -40,7 +40,7 @@ class StageResult:
         peak_memory: The most memory that the process had, in MiB.
         num_parameters: Of the model with its heads.
         resumed_at: The step from which it went on after an interruption; 0 if there was none.
-        data: By split: files with their hashes, rows, how many were left out and why, share of truncated rows.
+        data: By split: files with their hashes, rows, how many were left out or mended, why and where, share of truncated rows.
         notes: Everything that the user was told.
         versions: Of Python and of the packages that matter.
         machine: What it ran on.

@@ -52,7 +52,7 @@ class StageData:
     Args:
         train: What is trained on: paths, patterns, `hub:owner/name?split=train`, `builtin:NAME/FILE`; one or a list.
         valid: What is evaluated on during training: likewise, or a share of the training data, 0-1, drawn by the stage's seed and with the same share
-            of every label.
+            of every label; rows about one text (questions about a context) stay together.
         test: What the finished model is evaluated on: likewise, without shares.
         columns: Which column of the files is `text`, `text_pair`, `label`; recognised where they are not given.
         format: Of the files; recognised where it is not given.

@@ -117,7 +117,7 @@ def begun(job: Job, progress: Progress) -> tuple[Notes, Prepared, Clock]:
     assert job.inputs is not None, "with data and model, its inputs are known"
     notes, prepared = Notes(progress), job.prepared
     for note in prepared.notes:
-        notes.note(f"stage {job.stage.name!r}: {note}")
+        notes.note(f"{job.title}: {note}")
     if job.standing.action != "resume" and is_first():
         job.folder.begin(job.stage, job.seed, job.inputs)
     meet()
@@ -134,15 +134,13 @@ def opened(job: Job, prepared: Prepared, start: Start, notes: Notes) -> Checkpoi
     if isinstance(start.place, NewModel):
         return checkpoint
     if other := _other_pooling(objective, checkpoint):
-        notes.note(f"stage {job.stage.name!r}: {other}")
+        notes.note(f"{job.title}: {other}")
     for name in sorted(checkpoint.fresh_heads):
-        notes.note(f"stage {job.stage.name!r}: {fresh_head(name, checkpoint.stored_heads)}")
+        notes.note(f"{job.title}: {fresh_head(name, checkpoint.stored_heads)}")
     sized = [name for name, request in requests.items() if request.labels]
     if isinstance(objective, Task) and sized and not checkpoint.fresh_heads and checkpoint.labels != objective.output_labels:
         _forget_labels(checkpoint, sized, job.seed)
-        notes.note(
-            f"stage {job.stage.name!r}: the last layer begins anew, for the model was trained on other labels ({', '.join(checkpoint.labels)})"
-        )
+        notes.note(f"{job.title}: the last layer begins anew, for the model was trained on other labels ({', '.join(checkpoint.labels)})")
     return checkpoint
 
 
@@ -190,7 +188,7 @@ def evaluated(checkpoint: Checkpoint, prepared: Prepared, job: Job, notes: Notes
         task, outcome = prepared.objective, found[split].outcome
         if split == "valid" and isinstance(task, Task) and outcome is not None and (tuned := task.tuned(outcome)) != task:
             prepared, found[split] = replace(prepared, objective=tuned), Evaluation(tuned.metrics(outcome), outcome)
-            notes.note(f"stage {job.stage.name!r}: chosen on the validation data: {_difference(task, tuned)}")
+            notes.note(f"{job.title}: chosen on the validation data: {_difference(task, tuned)}")
     return prepared, found
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from bertsmith.core.amounts import plural
 from bertsmith.report.curves import main_metric
 from bertsmith.report.records import Run, StageRecord
-from bertsmith.report.words import count, interval, plain, score
+from bertsmith.report.words import interval, plain, score
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def verdict(run: Run) -> str:
     last = run.stages[-1]
     split = measured_split(last)
     if not split:
-        return f"Trained for {count(last.values['steps'], 'step')}; there was no validation or test data to measure it on."
+        return f"Trained for {plural(last.values['steps'], 'step')}; there was no validation or test data to measure it on."
     metrics = last.values["metrics"]
     if not last.values["is_task"]:
         before = f", from {score(metrics['before'].get('perplexity'), 'perplexity')} before" if "before" in metrics else ""
@@ -135,7 +136,7 @@ def distinct(values: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _task_verdict(stage: StageRecord, split: str) -> str:
     metrics, examples = stage.values["metrics"][split], int(stage.values["data"][split]["rows"])
-    data = count(examples, f"{'validation' if split == 'valid' else split} example")
+    data = plural(examples, f"{'validation' if split == 'valid' else split} example")
     name = main_metric(metrics)
     value, constant = metrics[name], baseline(stage)
     if name != "accuracy" or value is None:
@@ -152,8 +153,8 @@ def _task_verdict(stage: StageRecord, split: str) -> str:
 
 def _left_out(account: Mapping[str, Any]) -> Iterator[str]:
     if account.get("skipped"):
-        yield f"{count(account['skipped'], 'line')} could not be read"
+        yield f"{plural(account['skipped'], 'line')} could not be read"
     for reason, number in (account.get("dropped") or {}).items():
-        yield f"{count(number, 'row')} left out: {reason}"
+        yield f"{plural(number, 'row')} left out: {reason}"
     if account.get("truncated"):
         yield f"{account['truncated']:.1%} of the texts were cut at the longest length"

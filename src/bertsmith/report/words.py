@@ -63,16 +63,6 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min"
 
 
-def count(number: float, thing: str) -> str:
-    """A number of things.
-
-    Example:
-        >>> count(1, "row"), count(1200, "row")
-        ('1 row', '1,200 rows')
-    """
-    return f"{thousands(number)} {thing}{'' if number == 1 else 's'}"
-
-
 def thousands(number: float) -> str:
     """A whole number.
 

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bertsmith.checkpoint.vectors import VectorSettings
+from bertsmith.core.amounts import plural
 from bertsmith.core.errors import DataError
 from bertsmith.core.registry import Registry
 from bertsmith.core.types import Batch, Example, Features
@@ -72,6 +73,8 @@ class Task(Objective):
     """What `correct` gives for an example without a mistake."""
     asked: ClassVar[tuple[str, ...]] = ("text", "text_pair")
     """The columns that one text, or two, are when somebody gives them without names."""
+    together: ClassVar[str] = ""
+    """The column of what several rows are about, such as the context of questions: they stay together where validation data is drawn."""
 
     def __post_init__(self) -> None:
         if self.max_length < 8:
@@ -88,6 +91,32 @@ class Task(Objective):
             ('text', 'text_pair')
         """
         return tuple(column for column in cls.columns if column not in cls.label_columns)
+
+    def needed(self) -> tuple[str, ...]:
+        """The columns without which it can say nothing of an example."""
+        return self.inputs()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns that it reads of a row, apart from what says what is right.
+
+        Example:
+            >>> tasks["single"]().reads, tasks["regression"]().reads
+            (('text',), ('text', 'text_pair'))
+        """
+        return tuple(column for column in (*self.columns, *self.optional_columns) if column not in self.label_columns)
+
+    def as_read(self, row: Mapping[str, str], tokenizer: Tokenizer) -> tuple[str, str | None]:  # noqa: ARG002
+        """The text, or the two of them, that a model reads of a row as one sequence, in the order in which it reads them."""
+        columns = self.inputs()
+        first, *rest = sorted(row, key=lambda name: columns.index(name) if name in columns else len(columns))
+        return row[first], row[rest[0]] if rest else None
+
+    def passed_over(self, row: Example) -> str:
+        """What is to be said of a second text that it does not read; empty where there is none, or it is read."""
+        if row.get("text_pair") is None or "text_pair" in self.reads:
+            return ""
+        return f"there is a text_pair, which the task {self.name!r} does not read"
 
     @property
     def output_labels(self) -> tuple[str, ...]:
@@ -106,7 +135,7 @@ class Task(Objective):
 
     @property
     def validated_by_loss(self) -> bool:
-        """Whether the loss is measured during training in the place of the metrics, because these take long."""
+        """Whether the loss is measured during training in the place of the metrics, because these take long; by default not."""
         return False
 
     def beyond(self, family: Family) -> Iterator[tuple[str, str]]:  # noqa: ARG002
@@ -135,15 +164,24 @@ class Task(Objective):
         """
         return data
 
+    def usable(self, data: Dataset, *, training: bool = False) -> Dataset:
+        """The data as `settled` leaves it.
+
+        Raises:
+            DataError: It leaves nothing; lists why, row by row.
+        """
+        settled = self.settled(data, training=training)
+        if data and not settled:
+            raise DataError(f"the task {self.name!r} can use none of its {plural(len(data), 'row')}", list(map(str, settled.dropped_rows)))
+        return settled
+
     def fitted(self, examples: Sequence[Example]) -> Task:
         """The same task with everything that only the training data can tell: by default the labels.
 
         Raises:
             DataError: Lists every example whose label is missing or not one of `labels`, or says that there is only one label.
         """
-        wrong = [f"{example.where}: {reason}" for example in examples if (reason := self.wrong_label(example.get("label")))]
-        if wrong:
-            raise DataError(f"{len(wrong)} labels cannot be used for the task {self.name!r}", wrong)
+        self.refuse([f"{example.where}: {reason}" for example in examples if (reason := self.wrong_label(example.get("label")))], "label")
         return replace(self, labels=self.labels or _ordered(self.label_names(examples)))
 
     def check(self, tokenizer: Tokenizer) -> None:
@@ -153,10 +191,26 @@ class Task(Objective):
             RecipeError: Lists what cannot be written.
         """
 
-    @classmethod
-    def wrong_input(cls, example: Example) -> str:  # noqa: ARG003
+    def refuse(self, problems: Sequence[str], noun: str = "example") -> None:
+        """Say what cannot be used, where there is anything of that kind.
+
+        Args:
+            problems: What is wrong, with its place, one each.
+            noun: What each is about.
+
+        Raises:
+            DataError: There are any.
+        """
+        if problems:
+            raise DataError(f"{plural(len(problems), noun)} cannot be used for the task {self.name!r}", problems)
+
+    def wrong_input(self, example: Example) -> str:  # noqa: ARG002
         """Why nothing can be predicted for a row although it has the columns; empty where it can."""
         return ""
+
+    def wrong_row(self, example: Example) -> str:
+        """Why a labelled row cannot be used, as far as that can be told without a model; empty where it can."""
+        return self.wrong_label(example.get("label"))
 
     @classmethod
     def wrong_label(cls, label: Any) -> str:  # noqa: ARG003
@@ -225,8 +279,7 @@ class Task(Objective):
 
     def shown(self, example: Example) -> dict[str, str]:
         """What a person reads of an example, by column: its input, lists joined."""
-        names = [name for name in (*self.columns, *self.optional_columns) if name not in self.label_columns and example.get(name)]
-        return {name: _joined(example[name]) for name in names}
+        return {name: _joined(example[name]) for name in self.reads if example.get(name)}
 
     def groups(self, example: Example) -> Mapping[str, Belonging]:  # noqa: ARG002
         """Kinds of groups that an example is in, and which of each kind: an error analysis says how well each group is done.

@@ -101,13 +101,13 @@ class Embedding(SentenceVectors):
         """Rows that say of two texts that they do not belong together are left out; to measure with, also those of one text."""
         dropped = [row for row in data if _is_no_pair(row)]
         alone = [row for row in data if row.get("text_pair") is None and not _is_no_pair(row)]
-        left_out = [_problem(row, NOT_A_PAIR) for row in dropped] + ([] if training else [_problem(row, NOTHING_TO_FIND) for row in alone])
+        left_out = [Problem.of(row, NOT_A_PAIR) for row in dropped] + ([] if training else [Problem.of(row, NOTHING_TO_FIND) for row in alone])
         gone = {id(row) for row in (dropped if training else [*dropped, *alone])}
         return replace(
             data,
             examples=[row for row in data if id(row) not in gone],
             dropped_rows=(*data.dropped_rows, *left_out),
-            mended_rows=(*data.mended_rows, *(_problem(row, ITSELF) for row in alone if training)),
+            mended_rows=(*data.mended_rows, *(Problem.of(row, ITSELF) for row in alone if training)),
         )
 
     def fitted(self, examples: Sequence[Example]) -> Embedding:
@@ -117,8 +117,7 @@ class Embedding(SentenceVectors):
             DataError: Lists every label that is neither 0 nor 1; or there is only one row, which has no negatives.
         """
         wrong = [f"{example.where}: {reason}" for example in examples if (reason := self.wrong_label(example.get("label")))]
-        if wrong:
-            raise DataError(f"{len(wrong)} labels cannot be used for the task {self.name!r}", wrong)
+        self.refuse(wrong, "label")
         if len(examples) < 2:
             raise DataError(f"the training data has {len(examples)} pairs; at least two are needed, for they are one another's negatives")
         return self
@@ -134,7 +133,7 @@ class Embedding(SentenceVectors):
         if missing:
             raise ValueError(f"no {' and no '.join(missing)}")
         found = [str(text), str(text if pair is None else pair)]
-        return [*found, *_negatives(example.get("negative"), found)]
+        return [*found, *_negatives(example.get("negative"), found)] if labelled else found
 
     def loss(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the right text among all of the batch, summed over rows."""
@@ -241,7 +240,3 @@ def _negatives(value: Any, own: Sequence[str]) -> list[str]:
     if same := [text for text in found if text in own]:
         raise ValueError(f"negative {same[0][:60]!r} is the same text as what it is to be told apart from")
     return found
-
-
-def _problem(row: Example, message: str) -> Problem:
-    return Problem(row.file, row.line, message)

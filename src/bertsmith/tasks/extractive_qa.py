@@ -110,6 +110,7 @@ class ExtractiveQuestionAnswering(Task):
     columns: ClassVar = ("question", "context", "answers")
     label_columns: ClassVar = ("answers",)
     asked: ClassVar = ("context", "question")
+    together: ClassVar = "context"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -152,11 +153,14 @@ class ExtractiveQuestionAnswering(Task):
             except ValueError as error:
                 problems.append(f"{example.where}: {error}")
                 continue
-            (dropped if reason else mended).extend(Problem(example.file, example.line, said) for said in (reason or note,) if said)
+            (dropped if reason else mended).extend(Problem.of(example, said) for said in (reason or note,) if said)
             kept += [] if reason else [example]
-        if problems:
-            raise DataError(f"{len(problems)} questions cannot be used for the task {self.name!r}", problems)
+        self.refuse(problems, "question")
         return replace(data, examples=kept, dropped_rows=(*data.dropped_rows, *dropped), mended_rows=(*data.mended_rows, *mended))
+
+    def wrong_row(self, example: Example) -> str:
+        """A question without its text, a context without its text, answers that are none."""
+        return wrong_question(example, labelled=True)
 
     def fitted(self, examples: Sequence[Example]) -> ExtractiveQuestionAnswering:
         """The same task, knowing whether there are questions without an answer.
@@ -165,8 +169,7 @@ class ExtractiveQuestionAnswering(Task):
             DataError: Lists every example whose answers cannot be used, or says that not one question has an answer.
         """
         problems = [f"{example.where}: {reason}" for example in examples if (reason := wrong_answers(example))]
-        if problems:
-            raise DataError(f"{len(problems)} answers cannot be used for the task {self.name!r}", problems)
+        self.refuse(problems, "answer")
         silent = [not answers_of(example["answers"]) for example in examples]
         if all(silent):
             raise DataError(f"not one of {len(silent)} questions has an answer; there is nothing to learn from them")
@@ -195,8 +198,7 @@ class ExtractiveQuestionAnswering(Task):
             usable = [(number + place, example) for place, example in enumerate(chunk) if not reasons[place]]
             yield from self._encoded(usable, tokenizer, labelled)
             number += len(chunk)
-        if problems:
-            raise DataError(f"{len(problems)} questions cannot be used for the task {self.name!r}", problems)
+        self.refuse(problems, "question")
 
     def _encoded(self, examples: Sequence[tuple[int, Example]], tokenizer: Tokenizer, labelled: bool) -> Iterator[Features]:
         """Every context is tokenised once, however many questions there are about it."""

@@ -38,13 +38,18 @@ class Mixture(Objective):
 
     name: ClassVar = "mixture"
     best_metric: ClassVar = "mean"
-    """The mean of what its tasks are judged by."""
+    """The mean of what its tasks are judged by; where none of them is measured, the mean of the losses, `loss`, takes its place."""
     columns: ClassVar = ()
 
     @property
     def rows_are_independent(self) -> bool:
         """Where those of all parts are."""
         return all(part.rows_are_independent for part in self.parts.values())
+
+    @property
+    def validated_by_loss(self) -> bool:
+        """No: by what its parts are measured by."""
+        return False
 
     def heads(self) -> Mapping[str, HeadRequest]:
         """All heads of all parts, as `PART:HEAD`."""

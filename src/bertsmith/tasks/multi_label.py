@@ -73,6 +73,8 @@ class MultiLabel(SentenceTask):
         if isinstance(label, str) and WRITTEN_LIST.fullmatch(label):
             return f"label {label[:60]!r} is a list that was written as a text; write its names with a separator between them, or rows as JSON lines"
         wrong = [part for part in (label if isinstance(label, list) else [label]) if isinstance(part, Mapping | list | tuple)]
+        if isinstance(label, list) and any(part is None or part == "" for part in label):
+            return f"label {str(label)[:60]} holds a name that is empty; a text without labels has the empty list"
         return f"label {str(wrong[0])[:60]} is {'an object' if isinstance(wrong[0], Mapping) else 'a list'}, not a name" if wrong else ""
 
     def label_names(self, examples: Sequence[Example]) -> set[str]:

@@ -24,7 +24,6 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from bertsmith.core.chunks import characters, chunks
-from bertsmith.core.errors import DataError
 from bertsmith.core.registry import nearest
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.data.dataset import Dataset, Problem
@@ -72,6 +71,7 @@ class MultipleChoice(Task):
     optional_columns: ClassVar = ("context",)
     best_metric: ClassVar = "accuracy"
     has_labels: ClassVar = False
+    together: ClassVar = "context"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,8 +81,16 @@ class MultipleChoice(Task):
     def settled(self, data: Dataset, *, training: bool = False) -> Dataset:  # noqa: ARG002
         """The data with every choice of a question once; where one was there twice and was right, either place was."""
         rows = [_without_repetition(example) for example in data]
-        mended = [Problem(row.file, row.line, REPEATED) for example, row in zip(data, rows, strict=True) if row is not example]
+        mended = [Problem.of(row, REPEATED) for example, row in zip(data, rows, strict=True) if row is not example]
         return replace(data, examples=rows, mended_rows=(*data.mended_rows, *mended))
+
+    def wrong_input(self, example: Example) -> str:
+        """A question without its text, choices that are none."""
+        return _wrong(example, labelled=False)
+
+    def wrong_row(self, example: Example) -> str:
+        """The same, and a label that is none of them."""
+        return _wrong(_without_repetition(example), labelled=True)
 
     def label_names(self, examples: Sequence[Example]) -> set[str]:  # noqa: ARG002
         """None: a choice is of one question alone."""
@@ -108,8 +116,7 @@ class MultipleChoice(Task):
                 except ValueError as error:
                     problems.append(f"{example.where}: {error}")
             yield from self._encoded(questions, tokenizer)
-        if problems:
-            raise DataError(f"{len(problems)} examples cannot be used for the task {self.name!r}", problems)
+        self.refuse(problems)
 
     def collate(self, rows: Sequence[Features], generators: Sequence[np.random.Generator], tokenizer: Tokenizer) -> Batch:  # noqa: ARG002
         """Pad, a sequence a choice; nothing is random."""
@@ -242,6 +249,15 @@ def _question(example: Example, labelled: bool) -> _Question:
         raise ValueError("; ".join(wrong))
     label = choice_number(example.get("label"), choices) if labelled else -1
     return _Question(str(question), tuple(choices), context or "", label)
+
+
+def _wrong(example: Example, *, labelled: bool) -> str:
+    """Why an example cannot be used; empty where it can."""
+    try:
+        _question(example, labelled)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _wrong_text(name: str, text: Any) -> Iterator[str]:

@@ -104,9 +104,23 @@ class Prompted(SingleSentence):
         """The family's vocabulary head, which has to come with the model."""
         return {"mlm": HeadRequest(pretrained=not self.untrained_head)}
 
-    def needed(self) -> tuple[str, ...]:
+    @property
+    def reads(self) -> tuple[str, ...]:
         """What the template takes."""
         return Template.parse(self.template).fields
+
+    def as_read(self, row: Mapping[str, str], tokenizer: Tokenizer) -> tuple[str, str | None]:
+        """The filled template."""
+        return Template.parse(self.template).filled(row, tokenizer.token(tokenizer.role_ids["mask_token"]))[0], None
+
+    def passed_over(self, row: Example) -> str:
+        """A second text for which the template has no place."""
+        reason = super().passed_over(row)
+        return reason and f"{reason}: its template has no {{text_pair}}"
+
+    def needed(self) -> tuple[str, ...]:
+        """What the template takes."""
+        return self.reads
 
     def check(self, tokenizer: Tokenizer) -> None:
         """Whether every label has words, which the vocabulary can write and tell apart, and the template leaves room for the texts.

@@ -18,6 +18,9 @@ from bertsmith.tasks.base import Belonging, Prediction, tasks
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.sentence import SentenceTask
 
+LARGEST = 1e15
+"""The largest number that may be a label: squares of larger ones, summed, are soon too large for float32."""
+
 
 @tasks.register("regression")
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +56,7 @@ class Regression(SentenceTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
-            raise ValueError(f"minimum is {self.minimum} and maximum is {self.maximum}; minimum must be the smaller")
+        check_limits(self.minimum, self.maximum)
 
     @property
     def num_scores(self) -> int:
@@ -65,11 +67,10 @@ class Regression(SentenceTask):
         """The label's name; nothing else is learned from the data.
 
         Raises:
-            DataError: No example has a number for a label, or all have the same.
+            DataError: Lists every label that is no number; or all are the same.
         """
-        numbers = {_number(example.get("label")) for example in examples} - {None}
-        if len(numbers) < 2:
-            raise DataError(f"the training data has {len(numbers)} different numbers in {len(examples)} labels; regression needs at least two")
+        self.refuse([f"{example.where}: {reason}" for example in examples if (reason := self.wrong_label(example.get("label")))], "label")
+        check_differing([number for example in examples if (number := _number(example.get("label"))) is not None])
         return replace(self, labels=("score",))
 
     def label_names(self, examples: Sequence[Example]) -> set[str]:  # noqa: ARG002
@@ -86,8 +87,13 @@ class Regression(SentenceTask):
 
     @classmethod
     def wrong_label(cls, label: Any) -> str:
-        """Anything but a finite number."""
-        return "" if label is None or label == "" or _number(label) is not None else f"label {str(label)[:60]!r} is not a number"
+        """Anything but a finite number, and one whose square cannot be computed with."""
+        if label is None or label == "":
+            return ""
+        number = _number(label)
+        if number is None:
+            return f"label {str(label)[:60]!r} is not a number"
+        return f"label {number:g} is too far from 0: at most {LARGEST:g}" if abs(number) > LARGEST else ""
 
     def target(self, example: Example) -> np.ndarray:
         """The number."""
@@ -141,6 +147,27 @@ class Regression(SentenceTask):
         return outcome.scores[:, 0].astype(np.float64).clip(low, high)
 
 
+def check_limits(minimum: float | None, maximum: float | None) -> None:
+    """Whether two limits of a number, as far as they are given, leave room for one.
+
+    Raises:
+        ValueError: They do not.
+    """
+    if minimum is not None and maximum is not None and minimum >= maximum:
+        raise ValueError(f"minimum is {minimum} and maximum is {maximum}; minimum must be the smaller")
+
+
+def check_differing(numbers: Sequence[float]) -> None:
+    """Whether there is anything to be learned from some labels.
+
+    Raises:
+        DataError: All of them are the same, or there are none.
+    """
+    if len(set(numbers)) < 2:
+        found = f"every label of the training data is {numbers[0]:g}" if numbers else "the training data has no label that is a number"
+        raise DataError(f"{found}; at least two different numbers are needed")
+
+
 def _gold(outcome: Outcome) -> np.ndarray:
     return np.array([row["label"][0] for row in outcome.rows], np.float64)
 
@@ -150,6 +177,6 @@ def _number(label: Any) -> float | None:
         return None
     try:
         number = float(label)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last for a whole number of more than 308 digits
         return None
     return number if math.isfinite(number) else None

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bertsmith.core.errors import DataError
 from bertsmith.core.registry import nearest
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.models.family import Model
@@ -37,10 +36,6 @@ class SentenceTask(Task):
         """Scores an example."""
         return len(self.labels)
 
-    def needed(self) -> tuple[str, ...]:
-        """The columns without which it can say nothing of an example."""
-        return self.inputs()
-
     def heads(self) -> Mapping[str, HeadRequest]:
         """The family's classification head."""
         return {"classification": HeadRequest(self.num_scores)}
@@ -63,8 +58,7 @@ class SentenceTask(Task):
                 yield from self._encoded(chunk, tokenizer, labelled, problems)
                 chunk = []
         yield from self._encoded(chunk, tokenizer, labelled, problems)
-        if problems:
-            raise DataError(f"{len(problems)} examples cannot be used for the task {self.name!r}", problems)
+        self.refuse(problems)
 
     def collate(self, rows: Sequence[Features], generators: Sequence[np.random.Generator], tokenizer: Tokenizer) -> Batch:  # noqa: ARG002
         """Pad; nothing is random."""
@@ -98,7 +92,7 @@ class SentenceTask(Task):
 
     def _tokenised(self, examples: Sequence[Example], tokenizer: Tokenizer) -> list[Encoding]:
         """Single texts together and pairs together, each on all cores, and back in order."""
-        takes_pairs = "text_pair" in (*self.columns, *self.optional_columns)
+        takes_pairs = "text_pair" in self.reads
         found: dict[int, Encoding] = {}
         for paired in (False, True):
             places = [place for place, example in enumerate(examples) if (takes_pairs and example.get("text_pair") is not None) == paired]

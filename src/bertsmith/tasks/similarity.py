@@ -11,13 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bertsmith.core.errors import DataError
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.tasks.base import ROUNDS, tasks
 from bertsmith.tasks.outcome import Outcome
-from bertsmith.tasks.regression import Regression
+from bertsmith.tasks.regression import Regression, check_differing, check_limits
 from bertsmith.tasks.vectors import PAIR, TEXT, SentenceVectors, cosines
 
 
@@ -61,8 +60,7 @@ class Similarity(SentenceVectors):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
-            raise ValueError(f"minimum is {self.minimum} and maximum is {self.maximum}; minimum must be the smaller")
+        check_limits(self.minimum, self.maximum)
 
     @property
     def rows_are_independent(self) -> bool:
@@ -81,11 +79,9 @@ class Similarity(SentenceVectors):
             DataError: Lists every label that is not a number, or lies outside of what was given; or all labels are the same.
         """
         problems = [f"{example.where}: {reason}" for example in examples if (reason := self._wrong(example))]
-        if problems:
-            raise DataError(f"{len(problems)} labels cannot be used for the task {self.name!r}", problems)
-        numbers = {float(example["label"]) for example in examples}
-        if len(numbers) < 2:
-            raise DataError(f"the training data has {len(numbers)} different numbers in {len(examples)} labels; {self.name} needs at least two")
+        self.refuse(problems, "label")
+        numbers = [float(example["label"]) for example in examples]
+        check_differing(numbers)
         low = min(numbers) if self.minimum is None else self.minimum
         return replace(self, minimum=low, maximum=max(numbers) if self.maximum is None else self.maximum)
 

@@ -10,7 +10,7 @@ A text that is longer than the model is read in windows that overlap; what is sa
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -26,7 +26,7 @@ from bertsmith.core.types import IGNORED, Batch, Example, Features
 from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.layers.crf import best_paths, log_likelihoods, marginals, permitted_paths, with_edges
 from bertsmith.metrics.classification import micro_f1
-from bertsmith.metrics.entities import Span, span_counts, span_scores, span_scores_by_type, tags_of
+from bertsmith.metrics.entities import Span, span_counts, span_scores_by_type, tags_of
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, pad, padded_inputs
@@ -41,10 +41,11 @@ from bertsmith.tasks.tagged_text import (
     is_labelled,
     lost_entities,
     marked_entities,
+    measured,
     mendings,
     passage_of,
     schemes_of,
-    strict_spans,
+    told,
 )
 from bertsmith.text.tokenizer import Pieces, Tokenizer
 from bertsmith.text.units import marks_of
@@ -146,18 +147,25 @@ class Tagging(Task):
         for example in data:
             try:
                 passage = passage_of(example)
-                mended += [Problem(example.file, example.line, what) for what in mendings(example, passage, schemes.get(example.file, "bio"))]
+                mended += [Problem.of(example, what) for what in mendings(example, passage, schemes.get(example.file, "bio"))]
             except ValueError:  # what cannot be mended is listed by `fitted` and by `encode`
                 examples.append(example)
             else:
                 examples.append(replace(example, values={**example.values, "text": passage.text}))
         return replace(data, examples=examples, mended_rows=(*data.mended_rows, *mended))
 
-    @classmethod
-    def wrong_input(cls, example: Example) -> str:
+    def wrong_input(self, example: Example) -> str:
         """What is neither a text nor a list of tokens."""
         try:
             passage_of(example)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def wrong_row(self, example: Example) -> str:
+        """What is neither a text nor tokens, or has tags or entities that are none."""
+        try:
+            entities_in(example, passage_of(example))
         except ValueError as error:
             return str(error)
         return ""
@@ -179,7 +187,7 @@ class Tagging(Task):
         """
         problems: list[str] = []
         usable = [example for example, *_ in self._read(examples, True, problems)]
-        _refuse(problems)
+        self.refuse(problems)
         return replace(self, labels=self.labels or tuple(sorted(self.label_names(usable))))
 
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
@@ -196,7 +204,7 @@ class Tagging(Task):
             for (_, passage, entities), piece in zip(read, pieces, strict=True):
                 yield from self._windows(number, passage, entities, piece, framing)
                 number += 1
-        _refuse(problems)
+        self.refuse(problems)
 
     def remarks(self, rows: Sequence[Features]) -> Iterator[str]:
         """How many entities begin or end inside a piece of the tokenizer."""
@@ -240,7 +248,7 @@ class Tagging(Task):
         predictions: list[Prediction] = []
         for example, rows in outcome.by_example():
             passage, found = passage_of(example), self._found(rows)
-            entities = [{**_entity(passage, entity.units), "score": round(entity.score, 6)} for entity in found]
+            entities = [{**told(passage, entity.units), "score": round(entity.score, 6)} for entity in found]
             if passage.has_tokens:
                 tags = tags_of([entity.units for entity in found], len(passage.units), self.tags.scheme)
                 predictions.append({"text": passage.text, "entities": entities, "tags": tags})
@@ -253,7 +261,7 @@ class Tagging(Task):
 
         An entity is right where its first and last character and its type are. For `strict_f1`, one of the data whose tags break the scheme is none.
         """
-        return _measured(outcome.examples, self._predicted(outcome))
+        return measured(outcome.examples, self._predicted(outcome))
 
     def correct(self, outcome: Outcome) -> Float[np.ndarray, " examples"]:
         """F1 of the entities of every text; 1 where there are none and none are found."""
@@ -262,7 +270,11 @@ class Tagging(Task):
 
     def baseline(self, outcome: Outcome) -> dict[str, float]:
         """The metrics of finding nothing."""
-        return _measured(outcome.examples, [[] for _ in outcome.examples])
+        return measured(outcome.examples, [[] for _ in outcome.examples])
+
+    def by_label(self, outcome: Outcome) -> dict[str, dict[str, float]]:
+        """Precision, recall, F1 and support of every type."""
+        return {label: asdict(score) for label, score in span_scores_by_type(*self._spans(outcome)).items()}
 
     def interval(self, outcome: Outcome) -> Interval:
         """The interval of F1, by drawing texts."""
@@ -273,7 +285,11 @@ class Tagging(Task):
         if not is_labelled(example):
             return None
         passage = passage_of(example)
-        return [_entity(passage, entity.units, entity.characters) for entity in entities_in(example, passage)]
+        return [told(passage, entity.units, entity.characters) for entity in entities_in(example, passage)]
+
+    def shown(self, example: Example) -> dict[str, str]:
+        """The text, of tokens too."""
+        return {"text": passage_of(example).text}
 
     def marked(self, outcome: Outcome) -> Marked:
         """The entities, and how probable the tag of every unit is; units outside of entities have nothing to show."""
@@ -374,30 +390,6 @@ def _merged(rows: Sequence[tuple[Features, Output]]) -> tuple[np.ndarray, np.nda
     return units[chosen], lasts[chosen], said[chosen, 0], said[chosen, 1]
 
 
-def _measured(examples: Sequence[Example], predicted: Sequence[Sequence[Span]]) -> dict[str, float]:
-    schemes = schemes_of(examples)
-    gold: list[list[Span]] = []
-    strict: list[list[Span]] = []
-    for example in examples:
-        passage = passage_of(example)
-        gold.append([entity.characters for entity in entities_in(example, passage)])
-        strict.append(strict_spans(example, passage, schemes.get(example.file, "bio")))
-    scores = span_scores(gold, predicted)
-    micro = {name: scores[f"micro_{name}"] for name in ("f1", "precision", "recall")}
-    types = {f"f1_{label}": score.f1 for label, score in span_scores_by_type(gold, predicted).items()}
-    return {**micro, "macro_f1": scores["macro_f1"], "strict_f1": span_scores(strict, predicted)["micro_f1"], **types}
-
-
-def _entity(passage: Passage, units: Span, characters: Span | None = None) -> dict[str, Any]:
-    start, end = characters[:2] if characters else passage.characters(units[0], units[1])
-    return {"start": start, "end": end, "label": units[2], "text": passage.text[start:end]}
-
-
 def _padded(rows: Sequence[np.ndarray], value: int) -> Tensor:
     """As `pad`, at least one column wide."""
     return pad([*rows, np.array([value])], value)[:-1]
-
-
-def _refuse(problems: Sequence[str]) -> None:
-    if problems:
-        raise DataError(f"{len(problems)} examples cannot be used for the task 'tagging'", problems)

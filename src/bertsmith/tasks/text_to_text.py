@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Int, Int32
 from torch import Tensor
 
-from bertsmith.core.errors import DataError, MissingExtraError, RecipeError
+from bertsmith.core.errors import MissingExtraError, RecipeError
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.data.readers import wrong_text
@@ -168,11 +168,19 @@ class TextToText(Task):
     def settled(self, data: Dataset, *, training: bool = False) -> Dataset:
         """Without the rows that have no target, or an empty one; in training, of several targets the first."""
         reasons = [(example, _nothing_in(example.get("target"))) for example in data]
-        dropped = [Problem(example.file, example.line, reason) for example, reason in reasons if reason]
+        dropped = [Problem.of(example, reason) for example, reason in reasons if reason]
         kept = [example for example, reason in reasons if not reason]
         several = [example for example in kept if training and len(_targets(example.get("target"))) > 1]
-        mended = [Problem(example.file, example.line, "several targets: the first is trained on") for example in several]
+        mended = [Problem.of(example, "several targets: the first is trained on") for example in several]
         return replace(data, examples=kept, dropped_rows=(*data.dropped_rows, *dropped), mended_rows=(*data.mended_rows, *mended))
+
+    def as_read(self, row: Mapping[str, str], tokenizer: Tokenizer) -> tuple[str, str | None]:  # noqa: ARG002
+        """The text behind the prefix."""
+        return self.prefix + row["text"], None
+
+    def wrong_row(self, example: Example) -> str:
+        """A source or a target that is no text."""
+        return self._wrong(example, labelled=True)
 
     def fitted(self, examples: Sequence[Example]) -> TextToText:  # noqa: ARG002
         """The task as it is: the data tells it nothing.
@@ -196,8 +204,7 @@ class TextToText(Task):
             reasons = [(example, self._wrong(example, labelled)) for example in chunk]
             problems += [f"{example.where}: {reason}" for example, reason in reasons if reason]
             yield from self._encoded([example for example, reason in reasons if not reason], tokenizer, labelled)
-        if problems:
-            raise DataError(f"{len(problems)} examples cannot be used for the task {self.name!r}", problems)
+        self.refuse(problems)
 
     def collate(self, rows: Sequence[Features], generators: Sequence[np.random.Generator], tokenizer: Tokenizer) -> Batch:  # noqa: ARG002
         """Pad; nothing is random. The target is as it is to be written: only the model knows what its decoder reads in front of it."""

@@ -22,7 +22,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bertsmith.checkpoint.vectors import VectorSettings
-from bertsmith.core.errors import DataError
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.layers.heads import POOLINGS
 from bertsmith.models.family import Family, Model
@@ -78,6 +77,27 @@ class SentenceVectors(Task):
         """
         return {}
 
+    def as_read(self, row: Mapping[str, str], tokenizer: Tokenizer) -> tuple[str, str | None]:  # noqa: ARG002
+        """The text: its pair is read by itself."""
+        return row["text"], None
+
+    def wrong_input(self, example: Example) -> str:
+        """Texts that are not there or cannot be used."""
+        try:
+            self.texts(example, labelled=False)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def wrong_row(self, example: Example) -> str:
+        """The same of all texts that are learned from, and a label that is none."""
+        try:
+            self.texts(example, labelled=True)
+            self.extras(example)
+        except ValueError as error:
+            return str(error)
+        return ""
+
     def heads(self) -> Mapping[str, HeadRequest]:
         """None."""
         return {}
@@ -98,8 +118,7 @@ class SentenceVectors(Task):
         source = iter(examples)
         while chunk := list(islice(source, CHUNK)):
             yield from self._encoded(chunk, tokenizer, labelled, problems)
-        if problems:
-            raise DataError(f"{len(problems)} examples cannot be used for the task {self.name!r}", problems)
+        self.refuse(problems)
 
     def collate(self, rows: Sequence[Features], generators: Sequence[np.random.Generator], tokenizer: Tokenizer) -> Batch:  # noqa: ARG002
         """One sequence a text, those of a row after one another; nothing is random but the model's dropout."""

@@ -120,13 +120,14 @@ def evaluate_parts(
             precision=precision,
             seed=seed,
             progress=progress,
+            by_loss=mixture.parts[name].validated_by_loss,
         )
         for name, held in held_out.items()
     }
 
 
 def joined_metrics(mixture: Mixture, found: Mapping[str, Evaluation]) -> dict[str, float]:
-    """The metrics of all parts, as `PART.METRIC`, and the mean of what the tasks among them are judged by.
+    """The metrics of all parts, as `PART.METRIC`, and the mean of what the tasks among them are judged by, or else of the losses, as `loss`.
 
     Example:
         >>> from bertsmith.tasks import tasks
@@ -135,8 +136,10 @@ def joined_metrics(mixture: Mixture, found: Mapping[str, Evaluation]) -> dict[st
         {'a.accuracy': 0.5, 'b.accuracy': 0.75, 'mean': 0.625}
     """
     metrics = {f"{name}.{metric}": value for name, evaluation in found.items() for metric, value in evaluation.metrics.items()}
-    judged = [found[name].metrics[metric] for name in found if (metric := mixture.judged_by(name, found[name].metrics)) != "loss"]
-    return {**metrics, mixture.best_metric: sum(judged) / len(judged)} if judged else metrics
+    judged = {name: mixture.judged_by(name, evaluation.metrics) for name, evaluation in found.items()}
+    tasks = {name: metric for name, metric in judged.items() if metric != "loss"}
+    values = [found[name].metrics[metric] for name, metric in (tasks or judged).items()]
+    return {**metrics, mixture.best_metric if tasks else "loss": sum(values) / len(values)}
 
 
 def _batches(objective: Objective, rows: FeatureStore, tokenizer: Tokenizer, seed: int) -> Iterator[tuple[np.ndarray, Batch]]:

@@ -157,7 +157,7 @@ class Training:
     @property
     def by_loss(self) -> bool:
         """Whether the loss is what is measured on the validation data."""
-        return not isinstance(self.objective, Task | Mixture) or (isinstance(self.objective, Task) and self.objective.validated_by_loss)
+        return self.objective.validated_by_loss
 
     def run(self, *, resume: bool = False) -> TrainResult:
         """Take all steps.
@@ -314,8 +314,8 @@ class Training:
             self.state.metrics = metrics
 
     def _metric(self, metrics: dict[str, float]) -> str:
-        best = self.objective.best_metric if isinstance(self.objective, Task | Mixture) and not self.by_loss else "loss"
-        name = self.options.keep.partition(":")[2] or best
+        best = self.objective.best_metric if isinstance(self.objective, Task | Mixture) else "loss"
+        name = self.options.keep.partition(":")[2] or (best if best in metrics else "loss")
         if name not in metrics:
             raise RecipeError(f"weights are to be kept by the metric {name!r}, which is not measured; measured: {', '.join(metrics)}")
         return name

@@ -17,7 +17,10 @@ def check(
     model: Annotated[str | None, typer.Option("--model", metavar="MODEL", help="Whose tokenizer counts tokens and unknown characters.")] = None,
     valid: Annotated[str | None, typer.Option("--valid", metavar="FILE", help="The data to choose checkpoints by.")] = None,
     test: Annotated[str | None, typer.Option("--test", metavar="FILE", help="The data to score.")] = None,
-    max_length: Annotated[int, typer.Option("--max-length", metavar="N", min=8, help="Tokens of a row that training will keep.")] = 128,
+    max_length: Annotated[
+        int | None,
+        typer.Option("--max-length", metavar="N", min=8, help="Tokens that training will keep of a row; the task's own number by default."),
+    ] = None,
     columns: Columns = None,
     format_name: Format = None,
     as_json: AsJson = False,
@@ -41,7 +44,16 @@ def check(
     ]
     assert sets[0] is not None, "DATA is always given"
     tokenizer = None if model is None else Tokenizer.from_folder(locate(model))
-    report = examine(sets[0], sets[1], sets[2], task=task, wrong_label=kind.wrong_label, tokenizer=tokenizer, max_length=max_length)
+    report = examine(
+        sets[0],
+        sets[1],
+        sets[2],
+        task=task,
+        wrong_label=kind.wrong_label,
+        judge=kind(),
+        tokenizer=tokenizer,
+        max_length=max_length or kind.max_length,
+    )
     if as_json:
         emit(report.to_dict())
     else:

@@ -41,11 +41,13 @@ def evaluate(
     if errors is not None:
         check_error_file(errors)
     checkpoint, found_task = opened_for_use(model, task)
-    dataset = found_task.settled(read(data, columns=column_names(columns), format=format_name, needed=found_task.columns))
+    dataset = found_task.usable(read(data, columns=column_names(columns), format=format_name, needed=found_task.columns))
     engine = Engine(checkpoint, found_task, precision=precision)
     with terminal_progress() as progress:
         outcome = outcome_of(engine, dataset, progress)
     found = measures(found_task, outcome, dataset)
+    for remark in (*dataset.remarks(), *filter(None, {found_task.passed_over(row) for row in dataset})):
+        say(remark)
     say_truncated(found["truncated"], found["n"], engine)
     emit({"model": model, "data": data, **found})
     if errors is not None:

@@ -39,7 +39,7 @@ def predict(
     """
     from bertsmith.cli.inputs import input_sources
     from bertsmith.cli.opening import opened_for_use
-    from bertsmith.cli.output import STANDARD, opened_output
+    from bertsmith.cli.output import STANDARD, opened_output, say
     from bertsmith.cli.predicting import Account, predicted, refuse_bad_lines, rows_to_predict, write_lines
     from bertsmith.cli.progress import terminal_progress
     from bertsmith.cli.truncation import say_truncated
@@ -58,5 +58,7 @@ def predict(
     account = Account()
     with opened_output(output) as file, terminal_progress(bars=output != STANDARD or not sys.stdout.isatty()) as progress:
         count = write_lines(predicted(engine, rows, account, progress), source, file)
+    for remark in account.passed_over:
+        say(remark)
     say_truncated(account.truncated, count, engine)
     refuse_bad_lines(account.problems, count)

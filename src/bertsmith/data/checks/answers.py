@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.types import Example
 from bertsmith.data.answers import Placed, answers_of, realigned
-from bertsmith.data.checks.finding import Finding, Patient, percent, place, plural, shorten
+from bertsmith.data.checks.finding import Finding, Patient, percent, place, shorten
 from bertsmith.data.checks.kinds import known_answers
 
 MANY_ABSENT = 0.5

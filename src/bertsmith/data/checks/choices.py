@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import Finding, Patient, place, plural
+from bertsmith.data.checks.finding import Finding, Patient, place
 from bertsmith.data.checks.kinds import choice_number, strings
 
 

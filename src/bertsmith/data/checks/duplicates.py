@@ -11,8 +11,9 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import combinations
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import SAID, Finding, Patient, Severity, percent, place, plural, shorten, texts_of
+from bertsmith.data.checks.finding import SAID, Finding, Patient, Severity, percent, place, shorten, texts_of
 
 SEVERE = 0.05
 """From this share of shared rows on, a score means nothing."""
@@ -31,6 +32,7 @@ def check_duplicates(patient: Patient) -> Iterator[Finding]:
     keys = {name: {id(row): tuple(normal(text) or text for text in texts_of(row)) for row in rows} for name, rows in patient.splits.items()}
     for name, rows in patient.splits.items():
         yield from _within(patient, name, rows, keys[name])
+        yield from _same_ids(name, rows)
     for one, other in combinations(patient.splits, 2):
         yield from _between(patient, one, other, {**keys[one], **keys[other]})
 
@@ -55,6 +57,18 @@ class _Dropped(dict[int, "int | None"]):
 
 
 _DROPPED = _Dropped({ord(character): ord(character) for character in ".,:/-"})
+
+
+def _same_ids(name: str, rows: Sequence[Example]) -> Iterator[Finding]:
+    """Ids that cannot tell which row a prediction is of."""
+    named = [row for row in rows if row.get("id") is not None]
+    groups = _grouped(named, {id(row): str(row["id"]) for row in named})
+    several = {number: group for number, group in groups.items() if len(group) > 1}
+    if several and len(groups) > len(named) / 2:  # otherwise it is not the row that has the id, but a document or a speaker
+        places = tuple(f"{' = '.join(row.where for row in group[:4])}  id {number!r}" for number, group in several.items())
+        message = f"{plural(len(several), 'id')} of {name} in more rows than one"
+        advice = "predictions repeat the id; the line beside it still tells them apart"
+        yield Finding("repeated_ids", "note", message, len(several), places, advice)
 
 
 def _grouped(rows: Sequence[Example], keys: Mapping[int, Hashable]) -> Groups:

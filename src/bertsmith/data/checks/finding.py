@@ -125,13 +125,3 @@ def percent(part: float, whole: float) -> str:
     """
     share = 100 * part / max(whole, 1)
     return f"{share:.1f} %" if share >= 0.1 or not share else f"{share:.1g} %"
-
-
-def plural(count: int, noun: str) -> str:
-    """A number and what it counts.
-
-    Example:
-        >>> plural(1, "row"), plural(1200, "row")
-        ('1 row', '1,200 rows')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -7,8 +7,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import MULTI_LABEL, NUMBERS, Finding, Patient, percent, place, plural
+from bertsmith.data.checks.finding import MULTI_LABEL, NUMBERS, Finding, Patient, percent, place
 
 FEW_ROWS = 5
 """A label with fewer rows in training can hardly be learned."""
@@ -87,7 +88,7 @@ def _mixed(patient: Patient) -> Iterator[Finding]:
 
 
 def _numbers(patient: Patient) -> Iterator[Finding]:
-    wrong = [row for _, row in patient.rows() if patient.wrong_label(row.get("label")) or not all(map(_is_number, patient.labels(row)))]
+    wrong = [row for _, row in patient.rows() if patient.wrong_label(row.get("label")) or not all(map(is_number, patient.labels(row)))]
     if wrong:
         places = tuple(place(row, f"label {row['label']!r}") for row in wrong)
         yield Finding("labels_not_numbers", "error", f"{plural(len(wrong), 'label')} that are not numbers", len(wrong), places)
@@ -96,7 +97,8 @@ def _numbers(patient: Patient) -> Iterator[Finding]:
         yield Finding("single_label", "error", f"every label of train is {values.pop()}", 1, advice="there is nothing to learn")
 
 
-def _is_number(label: str) -> bool:
+def is_number(label: str) -> bool:
+    """Whether a label says a finite number."""
     try:
         return math.isfinite(float(label))
     except ValueError:
@@ -157,7 +159,7 @@ def _alike(counts: Counts) -> Iterator[Finding]:
 def _plain(label: str) -> str:
     """A label without what people vary: case, width, spaces, `_` and `-` between words, `1.0` for `1`."""
     plain = "".join(character for character in unicodedata.normalize("NFKC", label).casefold() if not character.isspace())
-    if _is_number(plain):
+    if is_number(plain):
         return str(float(plain))
     return plain.replace("_", "").replace("-", "") or plain
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import Finding, Patient, percent, place, plural, shorten, texts_of
+from bertsmith.data.checks.finding import Finding, Patient, percent, place, shorten, texts_of
+from bertsmith.data.checks.kinds import strings
 
 CHUNK = 1024
 """Texts that are tokenised together."""
@@ -62,7 +64,8 @@ class Lengths:
 
 
 def measure(rows: Sequence[Example], tokenizer: CutsTokens | None) -> Lengths:
-    """The lengths of some rows; nothing is truncated."""
+    """The lengths of what is read at once of some rows; nothing is truncated."""
+    rows = [_with_longest_choice(row) for row in rows]
     characters = np.array([sum(map(len, texts_of(row))) for row in rows])
     if tokenizer is None:
         return Lengths(characters)
@@ -77,6 +80,14 @@ def measure(rows: Sequence[Example], tokenizer: CutsTokens | None) -> Lengths:
                 unknown.update(text[begin:end] for begin, end in piece.offsets[piece.input_ids == tokenizer.unknown_id].tolist())
             tokens.append(length)
     return Lengths(characters, np.array(tokens), unknown)
+
+
+def _with_longest_choice(row: Example) -> Example:
+    """A question with one of its choices, for each is read by itself; another row as it is."""
+    choices = strings(row.get("choices"))
+    if not choices or "question" not in row.values:
+        return row
+    return replace(row, values={**row.values, "text": f"{row['question']} {max(choices, key=len)}"})
 
 
 def check_lengths(patient: Patient, lengths: Mapping[str, Lengths], max_length: int) -> Iterator[Finding]:
@@ -105,8 +116,9 @@ def _unknown(lengths: Mapping[str, Lengths], total: int) -> Iterator[Finding]:
     unknown = sum((measured.unknown for measured in lengths.values()), Counter[str]())
     count = unknown.total()
     if count:
-        places = tuple(f"{_named(piece)}  {times:,} times" for piece, times in unknown.most_common(50))
-        message = f"{plural(count, 'token')} ({percent(count, total)}) of {plural(len(unknown), 'kind')} are not in the vocabulary: [UNK]"
+        places = tuple(f"{_named(piece)}  {plural(times, 'time')}" for piece, times in unknown.most_common(50))
+        are = "is" if count == 1 else "are"
+        message = f"{plural(count, 'token')} ({percent(count, total)}) of {plural(len(unknown), 'kind')} {are} not in the vocabulary: [UNK]"
         advice = "all of them look the same to the model; replace the frequent ones, add them to the vocabulary, or take another checkpoint"
         yield Finding("unknown_tokens", "warning" if count >= MANY_UNKNOWN * total else "note", message, count, places, advice)
 

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.randomness import generator_at
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import MULTI_LABEL, NUMBERS, Finding, Patient, percent, place, plural, texts_of
+from bertsmith.data.checks.finding import MULTI_LABEL, NUMBERS, Finding, Patient, percent, place, texts_of
 
 MAX_ROWS = 6000
 """More rows are sampled down, so that the answer takes seconds."""

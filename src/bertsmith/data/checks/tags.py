@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import Finding, Patient, percent, place, plural, shorten
+from bertsmith.data.checks.finding import Finding, Patient, percent, place, shorten
 from bertsmith.data.checks.kinds import entities_of, is_broken, strings
 from bertsmith.data.checks.labels import check_names
 from bertsmith.data.formats.conll import TAG
@@ -87,7 +88,7 @@ def _overlapping(patient: Patient) -> Iterator[Finding]:
     if found:
         advice = "tags of one row cannot say both; keep one of them"
         message = f"{plural(len(found), 'row')} with entities that overlap"
-        yield Finding("overlapping_entities", "warning", message, len(found), tuple(map(place, found)), advice)
+        yield Finding("overlapping_entities", "error", message, len(found), tuple(map(place, found)), advice)
 
 
 def _has_overlap(row: Example) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import NamedTuple
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.types import Example
-from bertsmith.data.checks.finding import Finding, Patient, Severity, place, plural, shorten, texts_of
+from bertsmith.data.checks.finding import Finding, Patient, Severity, place, shorten, texts_of
 
 _TAIL = r"\u0080-\u00bf\u20ac\u201a\u0192\u201e\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\u017d\u02dc\u2122\u0161\u203a\u0153\u017e\u0178"
 _MARKS = r"\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u2026"  # may follow a capital with an accent in honest text

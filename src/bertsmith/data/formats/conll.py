@@ -118,8 +118,9 @@ def _read(file: str, sentence: Sequence[tuple[Line, list[str]] | Problem], names
             wrong.append(Problem(file, line.number, reason))
         rows.append(cells)
     first, last = (item.line if isinstance(item, Problem) else item[0].number for item in (sentence[0], sentence[-1]))
+    lines = f"line {first}" if first == last else f"lines {first}-{last}"
     if wrong:
-        yield from (Problem(file, one.line, f"{one.message} (it costs the sentence of lines {first}-{last})") for one in wrong)
+        yield from (Problem(file, one.line, f"{one.message} (it costs the sentence of {lines})") for one in wrong)
     else:
         yield Row(first, {name: list(map(sys.intern, column)) for name, column in zip(names, zip(*rows, strict=True), strict=True)})
 
