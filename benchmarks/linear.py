@@ -1,6 +1,6 @@
 """What a linear classifier over characters gets on the same data: the score that a model of this project has to be held against.
 
-    python -m benchmarks.linear TRAIN TEST [--column label=label ...]
+    python -m benchmarks.linear TRAIN TEST [--column label=label ...] [--encoding latin-1]
 
 TF-IDF of runs of one to three characters, within words and across them, and logistic regression with scikit-learn's defaults. Nothing is tuned and
 nothing is random.
@@ -25,9 +25,10 @@ def main() -> None:
     parser.add_argument("train")
     parser.add_argument("test")
     parser.add_argument("--column", action="append", default=[], metavar="OURS=THEIRS")
+    parser.add_argument("--encoding", default="utf-8")
     arguments = parser.parse_args()
     columns = dict(pair.split("=", 1) for pair in arguments.column)
-    train, test = (read(name, columns=columns, needed=NEEDED) for name in (arguments.train, arguments.test))
+    train, test = (read(name, columns=columns, needed=NEEDED, encoding=arguments.encoding) for name in (arguments.train, arguments.test))
     classifier = make_pipeline(TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True), LogisticRegression(max_iter=1000))
     classifier.fit(texts(train), labels(train))
     accuracy = classifier.score(texts(test), labels(test))
