@@ -351,6 +351,8 @@ def test_a_decoder_that_was_edited_is_left_alone(pairs: dict[str, Pair]):
 
     encoder = Gpt2(vocab_size=40, n_embd=8, n_head=2, n_layer=1).build()
     assert decoder_obstacle(encoder) is None
+    encoder.blocks[0].feed_forward.gated = True
+    assert decoder_obstacle(encoder) == "block 0 is gated, turns its queries or looks elsewhere than back"
 
     class Edited(torch.nn.Linear):
         pass

@@ -80,7 +80,7 @@ def stranger(blocks: Iterable[nn.Module], wanted: Mapping[str, type[nn.Module]])
 
 FEW = 128
 """Tokens up to which oneDNN with weights laid out beforehand multiplies faster than MKL on AVX2: clearly so a few dozen, and no longer some hundreds,
-at the shapes of MiniLM and of BERT-base. What the choice is worth shows in `benchmarks/`."""
+at the shapes of MiniLM and of BERT-base."""
 
 ENOUGH = 1024
 """Tokens after whose products weights are laid out: about as many as make up for the time that it takes. The size of the model does not matter:
