@@ -9,13 +9,14 @@ import pytest
 
 from bertsmith.core.types import Example, Features
 from bertsmith.report.error_page import SHOWN_CASES, SHOWN_GROUPS, error_page, written
-from bertsmith.report.errors import Analysis, Group, analysed, error_lines, ranges
+from bertsmith.report.errors import Analysis, Group, analysed, error_lines
 from bertsmith.tasks import Outcome, Task
 from bertsmith.tasks.extractive_qa import ExtractiveQuestionAnswering
 from bertsmith.tasks.multi_label import MultiLabel
 from bertsmith.tasks.multiple_choice import MultipleChoice
 from bertsmith.tasks.regression import Regression
 from bertsmith.tasks.single import SingleSentence
+from bertsmith.tasks.tables import ranges
 from tests.report.pages import Page
 from tests.tasks.sentences import TOKENIZER, examples, labelled
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from bertsmith.inspecting.inspection import Inspection
 from bertsmith.inspecting.masks import Draw, Fate
+from bertsmith.inspecting.tokens import Tokens
 from bertsmith.inspecting.vectors import PARTS
 from bertsmith.tasks.marked import Marked
 
@@ -21,6 +22,9 @@ Weights = Float[np.ndarray[Any, Any], "length length"]
 
 ROWS = 64
 """Tokens that a table shows."""
+
+FIRST = 16
+"""Of them, those from the beginning, where the end is shown as well."""
 
 MAP_TOKENS = 40
 """Tokens that a heat map shows: two characters each."""
@@ -51,7 +55,7 @@ def view(inspection: Inspection, *, embeddings: bool, attention: Weights | None,
         title: Whose weights they are.
     """
     yield _summary(inspection)
-    yield from ("", _tokens_table(inspection))
+    yield from _choices(inspection) if inspection.choices else ("", _tokens_table(inspection.tokens, range(len(inspection.tokens.columns))[:ROWS]))
     if embeddings:
         yield from ("", _embeddings_table(inspection))
     if attention is not None:
@@ -62,9 +66,21 @@ def view(inspection: Inspection, *, embeddings: bool, attention: Weights | None,
         yield from ["", *part] if part else []
 
 
-def _cut(inspection: Inspection, shown: int) -> str:
+def _choices(inspection: Inspection) -> Iterator[RenderableType]:
+    """Every choice with its score, and of its tokens the first, and the last, where question and choice stand."""
+    for number, choice in enumerate(inspection.choices):
+        chosen = ("  chosen", "bold green") if choice.is_chosen else ""
+        heading = Text.assemble(
+            (f"choice {number}: {_on_one_line(choice.text)}", "bold"), f"  {choice.probability:.1%}  score {choice.score:.3f}", chosen
+        )
+        length = len(choice.tokens.columns)
+        places = range(length) if length <= ROWS else [*range(FIRST), *range(length - ROWS + FIRST, length)]
+        yield from ("", heading, _tokens_table(choice.tokens, places))
+
+
+def _cut(tokens: Tokens, shown: int) -> str:
     """What is said where not all tokens are shown."""
-    left = len(inspection.tokens.columns) - shown
+    left = len(tokens.columns) - shown
     return f"… and {left:,} more tokens; --json and --html show them all" if left > 0 else ""
 
 
@@ -76,10 +92,10 @@ def _summary(inspection: Inspection) -> Text:
     return Text.assemble((inspection.model or facts["family"], "bold"), f"  {facts['family']}, {shape}, {size}")
 
 
-def _tokens_table(inspection: Inspection) -> RenderableType:
-    """The three inputs, and the words that tokens are pieces of."""
+def _tokens_table(tokens: Tokens, places: Sequence[int]) -> RenderableType:
+    """The three inputs of some tokens, and the words that they are pieces of."""
     table = _table("position", "token", "input_id", "token_type_id", "attention_mask", "word", "characters")
-    for column in inspection.tokens.columns[:ROWS]:
+    for column in (tokens.columns[place] for place in places):
         special = column.word is None
         style = "dim" if special else WORD_STYLES[(column.word or 0) % 2]
         table.add_row(
@@ -88,10 +104,10 @@ def _tokens_table(inspection: Inspection) -> RenderableType:
             str(column.input_id),
             Text(str(column.token_type_id), style=SEGMENT_STYLES[column.token_type_id % 2]),
             str(column.attention_mask),
-            "" if special else Text(f"{column.word} {_on_one_line(inspection.tokens.words[column.word or 0])}", style=style),
+            "" if special else Text(f"{column.word} {_on_one_line(tokens.words[column.word or 0])}", style=style),
             Text(_on_one_line(column.text)),
         )
-    return _with_remark(table, _cut(inspection, ROWS))
+    return _with_remark(table, _cut(tokens, len(places)))
 
 
 def _embeddings_table(inspection: Inspection) -> RenderableType:
@@ -102,7 +118,7 @@ def _embeddings_table(inspection: Inspection) -> RenderableType:
         cosines = [Text(f"{value:+.2f}", style="bold" if value == max(part.cosines.values()) else "") for value in part.cosines.values()]
         table.add_row(str(column.position), Text(column.token), *norms, *cosines)
     remark = "sum = token + position + segment; normed: after the layer norm, what the first block sees; cos: the angle to the sum"
-    return _with_remark(table, _cut(inspection, ROWS), remark)
+    return _with_remark(table, _cut(inspection.tokens, ROWS), remark)
 
 
 def _attention_view(inspection: Inspection, weights: Weights, title: str) -> RenderableType:
@@ -118,7 +134,7 @@ def _attention_view(inspection: Inspection, weights: Weights, title: str) -> Ren
         looks = "  ".join(f"{columns[other].token}·{other} {weights[place, other]:.0%}" for other in best.tolist())
         heat = "".join(2 * _shade(math.sqrt(weight / strongest)) for weight in weights[place, :shown].tolist())
         table.add_row(str(place), Text(columns[place].token), Text(heat, style="cyan"), Text(looks))
-    return _with_remark(table, _cut(inspection, shown), f"{SHADES[-1]} is {strongest:.0%}; the number behind a token is its place")
+    return _with_remark(table, _cut(inspection.tokens, shown), f"{SHADES[-1]} is {strongest:.0%}; the number behind a token is its place")
 
 
 def _masks_view(inspection: Inspection) -> RenderableType:
@@ -133,7 +149,7 @@ def _answers(inspection: Inspection) -> Iterator[RenderableType]:
         single = {name: value for name, value in inspection.prediction.items() if not _is_list(value)}
         yield Text.assemble(("prediction: ", "bold"), ", ".join(f"{name} {_value(value)}" for name, value in single.items()))
         for name, items in inspection.prediction.items():
-            if _is_list(items):
+            if _is_list(items) and not inspection.choices:
                 yield from (Text(f"  {name} {number}: {_in_words(item)}") for number, item in enumerate(items, 1))
     if inspection.marked is not None:
         yield from ("", _marked_text(inspection.marked), "", _marked_tokens(inspection.marked))
@@ -178,7 +194,9 @@ def _draw_line(number: int, draw: Draw, inspection: Inspection) -> Text:
         original = inspection.tokens.columns[place].token
         shown = {"": token, "kept": f"{token}(kept)"}.get(fate, f"{token}←{original}")
         line.append(shown, FATE_STYLES[fate]).append(" ")
-    return line.append(f" ({draw.num_hidden} of {len(draw.fates)} tokens{', ' + _cut(inspection, ROWS) if len(draw.fates) > ROWS else ''})", "dim")
+    return line.append(
+        f" ({draw.num_hidden} of {len(draw.fates)} tokens{', ' + _cut(inspection.tokens, ROWS) if len(draw.fates) > ROWS else ''})", "dim"
+    )
 
 
 def _table(*headings: str) -> Table:
