@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,11 @@ def view(inspection: Inspection, *, embeddings: bool, attention: Weights | None,
         title: Whose weights they are.
     """
     yield _summary(inspection)
-    yield from _choices(inspection) if inspection.choices else ("", _tokens_table(inspection.tokens, range(len(inspection.tokens.columns))[:ROWS]))
+    if inspection.choices:
+        yield from _choices(inspection)
+    else:
+        length = len(inspection.tokens.columns)
+        yield from ("", _tokens_table(inspection.tokens, range(length)[:ROWS], length - ROWS))
     if embeddings:
         yield from ("", _embeddings_table(inspection))
     if attention is not None:
@@ -67,20 +72,24 @@ def view(inspection: Inspection, *, embeddings: bool, attention: Weights | None,
 
 
 def _choices(inspection: Inspection) -> Iterator[RenderableType]:
-    """Every choice with its score, and of its tokens the first, and the last, where question and choice stand."""
+    """Every choice with its score and its tokens: of a long sequence the first and the last; of all but the first choice, those that differ."""
+    first = inspection.choices[0].tokens.columns
     for number, choice in enumerate(inspection.choices):
         chosen = ("  chosen", "bold green") if choice.is_chosen else ""
         heading = Text.assemble(
             (f"choice {number}: {_on_one_line(choice.text)}", "bold"), f"  {choice.probability:.1%}  score {choice.score:.3f}", chosen
         )
-        length = len(choice.tokens.columns)
-        places = range(length) if length <= ROWS else [*range(FIRST), *range(length - ROWS + FIRST, length)]
-        yield from ("", heading, _tokens_table(choice.tokens, places))
+        same = len([*takewhile(lambda pair: pair[0] == pair[1], zip(first, choice.tokens.columns, strict=False))]) if number else 0
+        places = range(same, len(choice.tokens.columns))
+        shown = places if len(places) <= ROWS else [*places[:FIRST], *places[FIRST - ROWS :]]
+        yield from ("", heading)
+        if same:
+            yield Text(f"the first {same} tokens are those of choice 0", "dim")
+        yield _tokens_table(choice.tokens, shown, len(places) - len(shown))
 
 
-def _cut(tokens: Tokens, shown: int) -> str:
+def _cut(left: int) -> str:
     """What is said where not all tokens are shown."""
-    left = len(tokens.columns) - shown
     return f"… and {left:,} more tokens; --json and --html show them all" if left > 0 else ""
 
 
@@ -92,8 +101,8 @@ def _summary(inspection: Inspection) -> Text:
     return Text.assemble((inspection.model or facts["family"], "bold"), f"  {facts['family']}, {shape}, {size}")
 
 
-def _tokens_table(tokens: Tokens, places: Sequence[int]) -> RenderableType:
-    """The three inputs of some tokens, and the words that they are pieces of."""
+def _tokens_table(tokens: Tokens, places: Sequence[int], left: int) -> RenderableType:
+    """The three inputs of some tokens, and the words that they are pieces of; what is said of those that are left out."""
     table = _table("position", "token", "input_id", "token_type_id", "attention_mask", "word", "characters")
     for column in (tokens.columns[place] for place in places):
         special = column.word is None
@@ -107,7 +116,7 @@ def _tokens_table(tokens: Tokens, places: Sequence[int]) -> RenderableType:
             "" if special else Text(f"{column.word} {_on_one_line(tokens.words[column.word or 0])}", style=style),
             Text(_on_one_line(column.text)),
         )
-    return _with_remark(table, _cut(tokens, len(places)))
+    return _with_remark(table, _cut(left))
 
 
 def _embeddings_table(inspection: Inspection) -> RenderableType:
@@ -118,7 +127,7 @@ def _embeddings_table(inspection: Inspection) -> RenderableType:
         cosines = [Text(f"{value:+.2f}", style="bold" if value == max(part.cosines.values()) else "") for value in part.cosines.values()]
         table.add_row(str(column.position), Text(column.token), *norms, *cosines)
     remark = "sum = token + position + segment; normed: after the layer norm, what the first block sees; cos: the angle to the sum"
-    return _with_remark(table, _cut(inspection.tokens, ROWS), remark)
+    return _with_remark(table, _cut(len(inspection.tokens.columns) - ROWS), remark)
 
 
 def _attention_view(inspection: Inspection, weights: Weights, title: str) -> RenderableType:
@@ -134,7 +143,7 @@ def _attention_view(inspection: Inspection, weights: Weights, title: str) -> Ren
         looks = "  ".join(f"{columns[other].token}·{other} {weights[place, other]:.0%}" for other in best.tolist())
         heat = "".join(2 * _shade(math.sqrt(weight / strongest)) for weight in weights[place, :shown].tolist())
         table.add_row(str(place), Text(columns[place].token), Text(heat, style="cyan"), Text(looks))
-    return _with_remark(table, _cut(inspection.tokens, shown), f"{SHADES[-1]} is {strongest:.0%}; the number behind a token is its place")
+    return _with_remark(table, _cut(len(columns) - shown), f"{SHADES[-1]} is {strongest:.0%}; the number behind a token is its place")
 
 
 def _masks_view(inspection: Inspection) -> RenderableType:
@@ -195,7 +204,7 @@ def _draw_line(number: int, draw: Draw, inspection: Inspection) -> Text:
         shown = {"": token, "kept": f"{token}(kept)"}.get(fate, f"{token}←{original}")
         line.append(shown, FATE_STYLES[fate]).append(" ")
     return line.append(
-        f" ({draw.num_hidden} of {len(draw.fates)} tokens{', ' + _cut(inspection.tokens, ROWS) if len(draw.fates) > ROWS else ''})", "dim"
+        f" ({draw.num_hidden} of {len(draw.fates)} tokens{', ' + _cut(len(draw.fates) - ROWS) if len(draw.fates) > ROWS else ''})", "dim"
     )
 
 

@@ -275,10 +275,11 @@ class TextToText(Task):
         scores, lengths = self.correct(outcome), np.array([len(output) - 1 for output in outcome.outputs])
         full = lengths >= self.max_new_tokens
         kinds = {"shorter than max_new_tokens": ~full, f"max_new_tokens = {self.max_new_tokens} reached": full}
+        if not full.any():
+            return []
         rows = [{"written texts": kind, "number": int(own.sum()), "score": float(scores[own].mean())} for kind, own in kinds.items() if own.any()]
-        return [
-            Table("Cut off while writing", f"A text that reaches max_new_tokens has in most cases lost its end. The score is {self.yardstick}.", rows)
-        ]
+        about = f"A text that reaches max_new_tokens has in most cases lost its end. The score is {self.yardstick}."
+        return [Table("Cut off while writing", about, rows)]
 
     def interval(self, outcome: Outcome) -> Interval:
         """How far the main metric can be trusted; BLEU, which is of a whole set, from what it counts in every text."""
