@@ -142,11 +142,12 @@ def _window(length: int, looked_at: Sequence[Mark], characters: int) -> slice:
 
 
 def _cut(text: str, marks: tuple[Mark, ...], window: slice) -> tuple[str, tuple[Mark, ...]]:
-    """A part of a text with an ellipsis where something is left out, and its marks; without those that are not wholly in it."""
+    """A part of a text with an ellipsis where something is left out, and its marks, as far as they are in it."""
     before, after = "…" * (window.start > 0), "…" * (window.stop < len(text))
     shift = window.start - len(before)
-    kept = (mark for mark in marks if window.start <= mark.start and mark.end <= window.stop)
-    return f"{before}{text[window]}{after}", tuple(replace(mark, start=mark.start - shift, end=mark.end - shift) for mark in kept)
+    parts = ((mark, max(mark.start, window.start), min(mark.end, window.stop)) for mark in marks)
+    kept = tuple(replace(mark, start=start - shift, end=end - shift) for mark, start, end in parts if start < end)
+    return f"{before}{text[window]}{after}", kept
 
 
 def _place(mark: Mark) -> tuple[int, int, str]:
