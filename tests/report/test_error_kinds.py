@@ -242,8 +242,8 @@ class TestQuestions:
     def test_cases_and_groups(self):
         analysis = self.analysis()
         assert [(case.said, case.gold, case.score) for case in analysis.cases] == [
-            ("d", ["b"], 0.0),
             ("b", [], 0.0),
+            ("d", ["b"], 0.0),
             ("c", ["c d"], pytest.approx(2 / 3)),
         ]
         assert of(analysis, "kind of answer") == [

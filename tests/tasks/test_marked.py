@@ -25,6 +25,13 @@ def test_where_one_side_has_no_mistake_both_show_the_same_part():
     assert (wanted.left_out, found.left_out) == (1, 1), "the one that both have is outside"
 
 
+def test_a_mark_that_is_longer_than_what_is_shown_is_shown_in_part():
+    long = Mark(100, 900, "answer", 1.0)
+    wanted, found = Compared("context", "x" * 1000, (long,), ()).sides(50)
+    assert [(part, bool(mark)) for part, mark, _ in wanted.pieces] == [("…", False), ("x" * 50, True), ("…", False)]
+    assert (wanted.left_out, found.left_out) == (0, 0)
+
+
 def test_what_both_have_is_told_from_what_one_has():
     marks = (Mark(0, 1, "PER", 1.0), Mark(2, 3, "LOC", 1.0))
     wanted, found = Compared("text", "a b", marks, (Mark(0, 1, "PER", 0.5), Mark(2, 3, "ORG", 0.9))).sides(100)
