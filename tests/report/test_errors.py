@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bertsmith.core.types import Example, Features
-from bertsmith.report.error_page import SHOWN_CASES, SHOWN_GROUPS, error_page, written
+from bertsmith.report.error_page import MOST_ROWS, SHOWN_CASES, error_page, written
 from bertsmith.report.errors import Analysis, Group, analysed, error_lines
 from bertsmith.tasks import Outcome, Task
 from bertsmith.tasks.extractive_qa import ExtractiveQuestionAnswering
@@ -149,7 +149,7 @@ def test_what_comes_from_data_is_escaped():
 
 
 def test_long_lists_are_cut_and_counted():
-    labels = tuple(f"label{number}" for number in range(SHOWN_GROUPS + 3))
+    labels = tuple(f"label{number}" for number in range(MOST_ROWS + 3))
     task = SingleSentence(labels=labels)
     rows = labelled(*[label for label in labels for _ in range(3)])
     wrong = [np.eye(len(labels))[(number // 3 + 1) % len(labels)].tolist() for number in range(len(rows))]

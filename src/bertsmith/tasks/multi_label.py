@@ -183,8 +183,9 @@ class MultiLabel(SentenceTask):
 
     def _sets(self, outcome: Outcome) -> list[tuple[list[str], list[str]]]:
         """The labels of every example and those that are given, in the order of the task."""
-        said = _probabilities(outcome) >= self._limit
-        return [tuple([self.labels[place] for place in np.flatnonzero(row)] for row in pair) for pair in zip(_gold(outcome), said, strict=True)]
+        tables = (_gold(outcome), _probabilities(outcome) >= self._limit)
+        gold, said = ([[self.labels[place] for place in np.flatnonzero(row)] for row in table] for table in tables)
+        return list(zip(gold, said, strict=True))
 
     def _names(self, label: Any) -> list[str]:
         parts = label if isinstance(label, list) else str(label if label is not None else "").split(self.separator)
