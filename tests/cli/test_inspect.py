@@ -3,6 +3,8 @@
 import io
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from rich.console import Console
 
 from bertsmith.cli.opening import opened_to_look
 from bertsmith.core.errors import RecipeError
+from bertsmith.core.types import Example
 from bertsmith.inspecting import Inspection, inspect
 from bertsmith.inspecting.page import page
 from bertsmith.inspecting.terminal import view
@@ -283,7 +286,7 @@ def test_the_page_stands_alone(cli: Cli, models: Path, tmp_path: Path):
     assert parsed.tags.count("script") == 2, "what the user wrote is text, not code"
     data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
     assert parsed.chips == len(data["tokens"])
-    assert data["attention"]["layers"] == 2
+    assert data["attention"][0]["layers"] == 2
 
 
 def test_the_page_keeps_attention_small_and_right(tmp_path: Path, tokenizer: Tokenizer):
@@ -291,7 +294,116 @@ def test_the_page_keeps_attention_small_and_right(tmp_path: Path, tokenizer: Tok
 
     save(create("bert", tokenizer, {**CONFIG, "max_position_embeddings": 2000}, {}), tmp_path / "long")
     found = inspect(load(str(tmp_path / "long")), "很好" * 900)
-    data = json.loads(re.search(r'id="data">(.*?)</script>', page(found), re.DOTALL)[1])["attention"]  # type: ignore[index]
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page(found), re.DOTALL)[1])["attention"][0]  # type: ignore[index]
     assert data["size"] == 866, "the root of 3,000,000 weights by 2 layers of 2 heads"
     weights = np.frombuffer(base64.b64decode(data["data"]), np.uint8).reshape(2, 2, 866, 866) / 255
     np.testing.assert_allclose(weights[1, 0], attention_of(found.trace, 2, 1)[:866, :866], atol=1 / 255)
+
+
+QUESTION = ("很好。不好！", "好不好？")
+CHOICES = ("--choice", "好", "--choice", "很好", "--choice", "不")
+
+
+@pytest.fixture(scope="module")
+def chooser(tmp_path_factory: pytest.TempPathFactory, tokenizer: Tokenizer) -> Path:
+    """A model of multiple choice."""
+    folder = tmp_path_factory.mktemp("chooser") / "model"
+    checkpoint = create("bert", tokenizer, {**CONFIG, "initializer_range": 0.5}, {"choice": 0}, seed=3)
+    save(replace(checkpoint, task={"name": "multiple_choice", "max_length": 16}), folder)
+    return folder
+
+
+def chosen(folder: Path, *texts: str, choices: Sequence[str] = CHOICES[1::2]) -> Inspection:
+    checkpoint, task = opened_to_look(str(folder))
+    return inspect(checkpoint, *texts, choices=choices, name="chooser", task=task)
+
+
+def test_every_choice_is_the_sequence_that_the_model_reads(chooser: Path):
+    checkpoint, task = opened_to_look(str(chooser))
+    assert task is not None
+    found = inspect(checkpoint, *QUESTION, choices=CHOICES[1::2], task=task)
+    context, question = QUESTION
+    [row] = task.encode([Example({"context": context, "question": question, "choices": list(CHOICES[1::2])})], checkpoint.tokenizer, labelled=False)
+    assert np.concatenate([choice.tokens.batch.input_ids[0].numpy() for choice in found.choices]).tolist() == row["input_ids"].tolist()
+    assert np.concatenate([choice.tokens.batch.token_type_ids[0].numpy() for choice in found.choices]).tolist() == row["token_type_ids"].tolist()
+    columns = found.choices[1].tokens.columns
+    assert "".join(column.text for column in columns if column.token_type_id == 0) == context
+    assert "".join(column.text for column in columns if column.token_type_id == 1) == "好不好？很好"
+    assert [column.position for column in columns] == list(range(len(columns)))
+
+
+def test_the_choice_with_the_highest_score_is_chosen(chooser: Path):
+    found = chosen(chooser, *QUESTION)
+    model = load(str(chooser)).model
+    with torch.inference_mode():
+        scores = [float(model.heads["choice"](model.states_for("choice", choice.tokens.batch))) for choice in found.choices]
+    assert [choice.score for choice in found.choices] == pytest.approx(scores, abs=1e-5)
+    assert [choice.probability for choice in found.choices] == pytest.approx(torch.tensor(scores).softmax(0).tolist(), abs=1e-5)
+    [best] = [choice for choice in found.choices if choice.is_chosen]
+    assert best.score == max(choice.score for choice in found.choices)
+    assert found.prediction is not None
+    assert found.prediction["choice"] == best.text
+    assert found.tokens is best.tokens
+
+
+def test_a_long_context_is_cut_and_the_choice_is_not(chooser: Path):
+    found = chosen(chooser, "很" * 40 + "？", QUESTION[1])
+    for choice in found.choices:
+        assert len(choice.tokens.columns) == 16
+        assert "".join(column.text for column in choice.tokens.columns).endswith(f"好不好？{choice.text}")
+        assert choice.tokens.truncated == 41 + 4 + len(choice.text) - 13
+    assert any("tokens were cut off: max_length = 16" in note for note in found.notes)
+
+
+def test_a_question_alone_has_no_context(chooser: Path):
+    found = chosen(chooser, QUESTION[1])
+    assert ["".join(column.text for column in found.tokens.columns if column.token_type_id == segment) for segment in (0, 1)] == [
+        QUESTION[1],
+        found.prediction["choice"],  # type: ignore[index]
+    ]
+
+
+def test_choices_in_the_terminal(cli: Cli, chooser: Path):
+    ran = cli("inspect", chooser, *QUESTION, *CHOICES, "--attention")
+    assert (ran.status, ran.err) == (0, "")
+    headings = [line for line in ran.out.splitlines() if line.startswith("choice ")]
+    assert [heading.split()[:3] for heading in headings] == [["choice", "0:", "好"], ["choice", "1:", "很好"], ["choice", "2:", "不"]]
+    assert sum("chosen" in heading for heading in headings) == 1
+    assert ran.out.count("the first 12 tokens are those of choice 0") == 2
+    assert ran.out.count("token_type_id") == 3
+    assert "in the choice that is chosen" in " ".join(ran.out.split())
+
+
+def test_choices_as_json_and_on_the_page(cli: Cli, chooser: Path, tmp_path: Path):
+    found = cli("inspect", chooser, *QUESTION, *CHOICES, "--json").json["choices"]
+    assert [choice["choice"] for choice in found] == ["好", "很好", "不"]
+    assert found[2]["tokens"][-2]["token"] == "不"
+    file = tmp_path / "page.html"
+    assert cli("inspect", chooser, *QUESTION, "--choice", "好", "--choice", "<b>", "--html", file).status == 0
+    text = file.read_text(encoding="utf-8")
+    parsed = Page()
+    parsed.feed(text)
+    assert parsed.tags.count("details") == 2
+    assert "1 · &lt;b&gt; <span>" in text, "a choice is text"
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    assert [attention["of"] for attention in data["attention"]] == [len(choice["tokens"]) for choice in data["choices"]]
+    assert sum(len(choice["tokens"]) for choice in data["choices"]) == parsed.chips
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (QUESTION, "needs choices; the texts that it is given are context and then question; a choice is given with --choice, once for each"),
+        ((*QUESTION, "--choice", "好"), "choices has only '好'; at least two are needed"),
+        ((*QUESTION, "--choice", "好", "--choice", " "), "choice 1 is empty"),
+    ],
+)
+def test_mistakes_with_choices(cli: Cli, chooser: Path, arguments: tuple[str, ...], message: str):
+    ran = cli("inspect", chooser, *arguments)
+    assert (ran.status, ran.out) == (2, "")
+    assert message in ran.err
+
+
+def test_choices_are_for_multiple_choice(cli: Cli, models: Path):
+    assert "the task 'single' has none; leave them out" in cli("inspect", models / "single", "很好", *CHOICES).err
+    assert "a model without a task has none; leave them out" in cli("inspect", models / "pretrained", "很好", *CHOICES).err

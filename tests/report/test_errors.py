@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from bertsmith.core.types import Example, Features
-from bertsmith.report.error_page import SHOWN_CASES, SHOWN_GROUPS, error_page, written
-from bertsmith.report.errors import Analysis, Group, analysed, error_lines, ranges
+from bertsmith.report.error_page import MOST_ROWS, SHOWN_CASES, error_page, written
+from bertsmith.report.errors import Analysis, Group, analysed, error_lines
 from bertsmith.tasks import Outcome, Task
 from bertsmith.tasks.extractive_qa import ExtractiveQuestionAnswering
 from bertsmith.tasks.multi_label import MultiLabel
 from bertsmith.tasks.multiple_choice import MultipleChoice
 from bertsmith.tasks.regression import Regression
 from bertsmith.tasks.single import SingleSentence
+from bertsmith.tasks.tables import ranges
 from tests.report.pages import Page
 from tests.tasks.sentences import TOKENIZER, examples, labelled
 
@@ -84,8 +85,8 @@ def test_numbers_are_in_ranges_and_the_largest_error_comes_first():
     assert [group.name for group in of(analysis, "label")] == ["1", "2", "3", "4.5"]
     assert [group.score for group in of(analysis, "label")] == [0.0, -4.0, -0.25, 0.0]
     page = Page(error_page(analysis, model="m", data="d"))
-    assert "2 of 4 examples are done without a mistake." in page.text
-    assert "error 4" in page.text
+    assert "The squared error is 1.062 on average over 4 examples, and 4 at its worst." in page.text
+    assert "said 4 is 2 deviation 2" in page.text
     assert "sure" not in page.text.split("The worst cases")[1].split("said")[1]
 
 
@@ -96,7 +97,7 @@ def test_choices_are_shown_as_texts():
     [case] = analysis.cases
     assert (case.said, case.gold) == ("b", "c")
     assert case.texts == {"question": "a", "choices": "b · c"}
-    assert of(analysis, "choices") == [Group("choices", "2", 1, 0.0), Group("choices", "3", 1, 1.0)]
+    assert of(analysis, "number of choices") == [Group("number of choices", "2", 1, 0.0), Group("number of choices", "3", 1, 1.0)]
     line = list(error_lines(analysis))[-1]
     assert line["choices"] == ["b", "c"]
     assert (line["id"], line["line"], line["file"]) == ("q7", 2, "train.tsv")
@@ -148,7 +149,7 @@ def test_what_comes_from_data_is_escaped():
 
 
 def test_long_lists_are_cut_and_counted():
-    labels = tuple(f"label{number}" for number in range(SHOWN_GROUPS + 3))
+    labels = tuple(f"label{number}" for number in range(MOST_ROWS + 3))
     task = SingleSentence(labels=labels)
     rows = labelled(*[label for label in labels for _ in range(3)])
     wrong = [np.eye(len(labels))[(number // 3 + 1) % len(labels)].tolist() for number in range(len(rows))]
@@ -189,6 +190,9 @@ def test_questions_are_grouped_by_their_answers():
     task = ExtractiveQuestionAnswering(unanswerable=True)
     answers = ([], [{"text": "三月", "start": 0}], [{"text": "a b", "start": 3}])
     groups = [task.groups(Example({"question": "c", "context": "三月 a b", "answers": each})) for each in answers]
-    assert groups[0] == {"answer": "none"}
-    assert groups[1:] == [{"answer": "with a number", "characters of the answer": 2}, {"answer": "without a number", "characters of the answer": 3}]
+    assert groups[0] == {"kind of answer": "none"}
+    assert groups[1:] == [
+        {"kind of answer": "with a number", "characters of the answer": 2},
+        {"kind of answer": "without a number", "characters of the answer": 3},
+    ]
     assert task.answer({"answer": "b", "start": 5, "end": 6, "score": 0.5}) == "b"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from bertsmith.models.loading import Checkpoint
 from bertsmith.objectives.remedy import without_head
 from bertsmith.tasks.base import Prediction, Task
 from bertsmith.tasks.marked import Marked
+from bertsmith.tasks.multiple_choice import MultipleChoice
 from bertsmith.tasks.outcome import Outcome, Output, as_array
 from bertsmith.tasks.vectors import SentenceVectors
 
@@ -43,44 +44,73 @@ class Guess:
     probability: float
 
 
-@dataclass(frozen=True)
-class Inspection:
-    """One text, or one pair, in one model.
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One sequence in a model.
+
+    Attributes:
+        tokens: The input.
+        contributions: Of the three embeddings, for every token.
+        trace: Every state and every attention weight.
+    """
+
+    tokens: Tokens
+    contributions: list[Contributions]
+    trace: Trace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Seen):
+    """One of the choices of a question, as the model reads it.
+
+    Attributes:
+        text: The choice.
+        score: What the head gives it.
+        probability: Its share among all choices, 0-1.
+        is_chosen: Whether it is the answer.
+    """
+
+    text: str
+    score: float
+    probability: float
+    is_chosen: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it but the vectors and the attention weights."""
+        said = {"choice": self.text, "score": self.score, "probability": self.probability, "is_chosen": self.is_chosen}
+        return {**said, "tokens": listed(self.tokens, self.contributions), "truncated": self.tokens.truncated}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection(Seen):
+    """One text, or one pair, in one model; of a question with choices, all of these, and the one that is chosen in the place of the text.
 
     Attributes:
         model: Its name, as the user wrote it.
         facts: What it is: family, layers, heads, width, vocabulary, parameters.
-        tokens: The input.
-        contributions: Of the three embeddings, for every token.
-        trace: Every state and every attention weight.
         draws: What masked-language modelling would hide.
         prediction: Of a fine-tuned model.
         marked: What it found in the text, where its task finds places.
         guesses: For every [MASK] of the text, by its column.
         notes: What the user should know.
+        choices: Of a question that has some, in their order.
     """
 
     model: str
     facts: Mapping[str, Any]
-    tokens: Tokens
-    contributions: list[Contributions]
-    trace: Trace
     draws: list[Draw]
     prediction: Prediction | None
     marked: Marked | None
     guesses: Mapping[int, list[Guess]]
     notes: tuple[str, ...]
+    choices: tuple[Choice, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """All of it but the vectors and the attention weights, which are large."""
-        tokens = [
-            {**asdict(column), "norms": part.norms, "cosines": part.cosines}
-            for column, part in zip(self.tokens.columns, self.contributions, strict=True)
-        ]
         return {
             "model": self.model,
             **self.facts,
-            "tokens": tokens,
+            "tokens": listed(self.tokens, self.contributions),
             "words": self.tokens.words,
             "truncated": self.tokens.truncated,
             "draws": [asdict(draw) for draw in self.draws],
@@ -88,14 +118,21 @@ class Inspection:
             "marked": self.marked and self.marked.as_json(),
             "guesses": {str(place): [asdict(guess) for guess in guesses] for place, guesses in self.guesses.items()},
             "notes": self.notes,
+            **({"choices": [choice.as_json() for choice in self.choices]} if self.choices else {}),
         }
 
 
-def inspect(
+def listed(tokens: Tokens, contributions: Sequence[Contributions]) -> list[dict[str, Any]]:
+    """The tokens of a sequence for JSON, each with its three ids and the lengths and angles of its embeddings."""
+    return [{**asdict(column), "norms": part.norms, "cosines": part.cosines} for column, part in zip(tokens.columns, contributions, strict=True)]
+
+
+def inspect(  # noqa: PLR0913
     checkpoint: Checkpoint,
     text: str,
     text_pair: str | None = None,
     *,
+    choices: Sequence[str] = (),
     name: str = "",
     task: Task | None = None,
     masks: int = 0,
@@ -106,8 +143,9 @@ def inspect(
 
     Args:
         checkpoint: The model.
-        text: What the task reads first: a text, a context that is asked something.
+        text: What the task reads first: a text, a context that is asked something, or a question alone.
         text_pair: The second text of a pair, or the question that is asked.
+        choices: Of the question, for the task `multiple_choice`.
         name: Of the model, for titles.
         task: What it was fine-tuned for, for a prediction.
         masks: How often masks are drawn.
@@ -124,13 +162,15 @@ def inspect(
     """
     if not text.strip() or (text_pair is not None and not text_pair.strip()):
         raise RecipeError("the text is empty; there is nothing to look at")
-    given = _named(task, text, text_pair)
-    first, second = (text, text_pair) if task is None else task.as_read(given, checkpoint.tokenizer)
-    tokens = tokens_of(checkpoint, first, second, segmenter)
+    given = _named(task, text, text_pair, choices)
     with torch.inference_mode():
-        trace = checkpoint.model.backbone.trace(tokens.batch)
-        guesses = _guesses(checkpoint, tokens)
         outcome = None if task is None or not _is_asked(task, text_pair) else _outcome(checkpoint, task, given)
+        read = _choices(checkpoint, task, outcome, segmenter) if isinstance(task, MultipleChoice) and outcome else ()
+        shown = next((choice for choice in read if choice.is_chosen), None)
+        first, second = (text, text_pair) if task is None or shown else task.as_read(given, checkpoint.tokenizer)
+        tokens = shown.tokens if shown else tokens_of(checkpoint, first, second, segmenter)
+        trace = shown.trace if shown else checkpoint.model.backbone.trace(tokens.batch)
+        guesses = _guesses(checkpoint, tokens)
     return Inspection(
         model=name,
         facts=facts_of(checkpoint),
@@ -141,7 +181,11 @@ def inspect(
         prediction=task.decode(outcome)[0] if task and outcome else None,
         marked=task.marked(outcome) if task and outcome else None,
         guesses=guesses,
-        notes=(*_of_second_text(task, given), *_notes(checkpoint, tokens, second, name)),
+        notes=(
+            *_of_second_text(task, given),
+            *_notes(checkpoint, tokens, name, limit=task.limit if task and read else "", is_pair=bool(read) or second is not None),
+        ),
+        choices=read,
     )
 
 
@@ -177,19 +221,47 @@ def _is_asked(task: Task, text_pair: str | None) -> bool:
     return text_pair is not None or not isinstance(task, SentenceVectors)
 
 
-def _named(task: Task | None, text: str, text_pair: str | None) -> dict[str, str]:
-    """The texts under the names of the columns that they are to the task."""
-    names = Task.asked if task is None else task.asked
-    given = {name: part for name, part in zip(names, (text, text_pair), strict=False) if part is not None}
-    missing = [] if task is None else [column for column in task.needed() if column not in given]
-    if task is not None and set(missing) - set(names):
-        raise RecipeError(f"the task {task.name!r} needs {' and '.join(missing)}, which cannot be given here; ask it with `bertsmith predict`")
+def _named(task: Task | None, text: str, text_pair: str | None, choices: Sequence[str]) -> dict[str, Any]:
+    """The texts under the names of the columns that they are to the task; a single one is the first that it cannot do without."""
+    names, needed = (Task.asked, ()) if task is None else (task.asked, task.needed())
+    if text_pair is None:
+        names = tuple(name for name in names if name in needed)[:1] or names
+    given: dict[str, Any] = {name: part for name, part in zip(names, (text, text_pair), strict=False) if part is not None}
+    if choices and "choices" not in needed:
+        raise RecipeError(f"choices are given, and {f'the task {task.name!r}' if task else 'a model without a task'} has none; leave them out")
+    if choices:
+        given["choices"] = list(choices)
+    missing = [column for column in needed if column not in given]
     if task is not None and missing:
-        raise RecipeError(f"the task {task.name!r} needs {' and '.join(missing)}; the texts that it is given are {' and then '.join(names)}")
+        how = "; a choice is given with --choice, once for each" if "choices" in missing else ""
+        raise RecipeError(
+            f"the task {task.name!r} needs {' and '.join(missing)}; the texts that it is given are {' and then '.join(task.asked)}{how}"
+        )
     return given
 
 
-def _outcome(checkpoint: Checkpoint, task: Task, given: Mapping[str, str]) -> Outcome:
+def _choices(checkpoint: Checkpoint, task: MultipleChoice, outcome: Outcome, segmenter: str) -> tuple[Choice, ...]:
+    """Every choice of the one question of an outcome, as the model reads it."""
+    [example], [said], [scores] = outcome.examples, task.decode(outcome), outcome.outputs
+    found: list[Choice] = []
+    for number, (text, reading) in enumerate(zip(example["choices"], task.readings(example, checkpoint.tokenizer), strict=True)):
+        tokens = tokens_of(checkpoint, reading.first, reading.second, segmenter, reading.encoding)
+        trace = checkpoint.model.backbone.trace(tokens.batch)
+        found.append(
+            Choice(
+                text=text,
+                score=float(scores[number]),
+                probability=said["scores"][number],
+                is_chosen=number == said["label"],
+                tokens=tokens,
+                contributions=contributions_of(trace),
+                trace=trace,
+            )
+        )
+    return tuple(found)
+
+
+def _outcome(checkpoint: Checkpoint, task: Task, given: Mapping[str, Any]) -> Outcome:
     """What the model says, of a long text a few windows at a time."""
     examples = [Example(given)]
     rows = list(task.encode(examples, checkpoint.tokenizer, labelled=False))
@@ -201,7 +273,7 @@ def _outcome(checkpoint: Checkpoint, task: Task, given: Mapping[str, str]) -> Ou
     return Outcome(outputs, rows, examples, checkpoint.tokenizer)
 
 
-def _of_second_text(task: Task | None, given: Mapping[str, str]) -> Iterator[str]:
+def _of_second_text(task: Task | None, given: Mapping[str, Any]) -> Iterator[str]:
     """What is to be said of a second text that is not read with the first."""
     if task is not None and (reason := task.passed_over(Example(given))):
         yield f"{reason[:1].upper()}{reason[1:]}."
@@ -209,16 +281,16 @@ def _of_second_text(task: Task | None, given: Mapping[str, str]) -> Iterator[str
         yield "Each of the two texts is read by itself; the tokens are those of the first."
 
 
-def _notes(checkpoint: Checkpoint, tokens: Tokens, text_pair: str | None, name: str) -> list[str]:
+def _notes(checkpoint: Checkpoint, tokens: Tokens, name: str, *, limit: str, is_pair: bool) -> list[str]:
     family, tokenizer = checkpoint.model.family, checkpoint.tokenizer
     notes: list[str] = []
     if tokens.truncated:
-        notes.append(f"{tokens.truncated:,} tokens were cut off: the model has positions for {family.max_length:,}.")
+        notes.append(f"{tokens.truncated:,} tokens were cut off: {limit or f'the model has positions for {family.max_length:,}'}.")
     unknown = sum(column.input_id == tokenizer.unknown_id for column in tokens.columns)
     if unknown:
         notes.append(f"{unknown} of {len(tokens.columns)} tokens are {tokenizer.token(tokenizer.unknown_id)}: the vocabulary cannot write them.")
     segments = checkpoint.model.backbone.embeddings.segment
-    if text_pair is not None and (segments is None or segments.num_embeddings < 2):
+    if is_pair and (segments is None or segments.num_embeddings < 2):
         known = "no segments" if segments is None else "one segment"
         notes.append(f"{family.model_type} models have {known}: the two texts are told apart by their separators alone.")
     masked = any(column.input_id == tokenizer.role_ids.get("mask_token") for column in tokens.columns)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from bertsmith.inspecting.inspection import Inspection
 from bertsmith.inspecting.masks import Draw, Fate
+from bertsmith.inspecting.tokens import Tokens
 from bertsmith.inspecting.vectors import PARTS
 from bertsmith.tasks.marked import Marked
 
@@ -21,6 +23,9 @@ Weights = Float[np.ndarray[Any, Any], "length length"]
 
 ROWS = 64
 """Tokens that a table shows."""
+
+FIRST = 16
+"""Of them, those from the beginning, where the end is shown as well."""
 
 MAP_TOKENS = 40
 """Tokens that a heat map shows: two characters each."""
@@ -51,7 +56,11 @@ def view(inspection: Inspection, *, embeddings: bool, attention: Weights | None,
         title: Whose weights they are.
     """
     yield _summary(inspection)
-    yield from ("", _tokens_table(inspection))
+    if inspection.choices:
+        yield from _choices(inspection)
+    else:
+        length = len(inspection.tokens.columns)
+        yield from ("", _tokens_table(inspection.tokens, range(length)[:ROWS], length - ROWS))
     if embeddings:
         yield from ("", _embeddings_table(inspection))
     if attention is not None:
@@ -62,9 +71,25 @@ def view(inspection: Inspection, *, embeddings: bool, attention: Weights | None,
         yield from ["", *part] if part else []
 
 
-def _cut(inspection: Inspection, shown: int) -> str:
+def _choices(inspection: Inspection) -> Iterator[RenderableType]:
+    """Every choice with its score and its tokens: of a long sequence the first and the last; of all but the first choice, those that differ."""
+    first = inspection.choices[0].tokens.columns
+    for number, choice in enumerate(inspection.choices):
+        chosen = ("  chosen", "bold green") if choice.is_chosen else ""
+        heading = Text.assemble(
+            (f"choice {number}: {_on_one_line(choice.text)}", "bold"), f"  {choice.probability:.1%}  score {choice.score:.3f}", chosen
+        )
+        same = len([*takewhile(lambda pair: pair[0] == pair[1], zip(first, choice.tokens.columns, strict=False))]) if number else 0
+        places = range(same, len(choice.tokens.columns))
+        shown = places if len(places) <= ROWS else [*places[:FIRST], *places[FIRST - ROWS :]]
+        yield from ("", heading)
+        if same:
+            yield Text(f"the first {same} tokens are those of choice 0", "dim")
+        yield _tokens_table(choice.tokens, shown, len(places) - len(shown))
+
+
+def _cut(left: int) -> str:
     """What is said where not all tokens are shown."""
-    left = len(inspection.tokens.columns) - shown
     return f"… and {left:,} more tokens; --json and --html show them all" if left > 0 else ""
 
 
@@ -76,10 +101,10 @@ def _summary(inspection: Inspection) -> Text:
     return Text.assemble((inspection.model or facts["family"], "bold"), f"  {facts['family']}, {shape}, {size}")
 
 
-def _tokens_table(inspection: Inspection) -> RenderableType:
-    """The three inputs, and the words that tokens are pieces of."""
+def _tokens_table(tokens: Tokens, places: Sequence[int], left: int) -> RenderableType:
+    """The three inputs of some tokens, and the words that they are pieces of; what is said of those that are left out."""
     table = _table("position", "token", "input_id", "token_type_id", "attention_mask", "word", "characters")
-    for column in inspection.tokens.columns[:ROWS]:
+    for column in (tokens.columns[place] for place in places):
         special = column.word is None
         style = "dim" if special else WORD_STYLES[(column.word or 0) % 2]
         table.add_row(
@@ -88,10 +113,10 @@ def _tokens_table(inspection: Inspection) -> RenderableType:
             str(column.input_id),
             Text(str(column.token_type_id), style=SEGMENT_STYLES[column.token_type_id % 2]),
             str(column.attention_mask),
-            "" if special else Text(f"{column.word} {_on_one_line(inspection.tokens.words[column.word or 0])}", style=style),
+            "" if special else Text(f"{column.word} {_on_one_line(tokens.words[column.word or 0])}", style=style),
             Text(_on_one_line(column.text)),
         )
-    return _with_remark(table, _cut(inspection, ROWS))
+    return _with_remark(table, _cut(left))
 
 
 def _embeddings_table(inspection: Inspection) -> RenderableType:
@@ -102,7 +127,7 @@ def _embeddings_table(inspection: Inspection) -> RenderableType:
         cosines = [Text(f"{value:+.2f}", style="bold" if value == max(part.cosines.values()) else "") for value in part.cosines.values()]
         table.add_row(str(column.position), Text(column.token), *norms, *cosines)
     remark = "sum = token + position + segment; normed: after the layer norm, what the first block sees; cos: the angle to the sum"
-    return _with_remark(table, _cut(inspection, ROWS), remark)
+    return _with_remark(table, _cut(len(inspection.tokens.columns) - ROWS), remark)
 
 
 def _attention_view(inspection: Inspection, weights: Weights, title: str) -> RenderableType:
@@ -118,7 +143,7 @@ def _attention_view(inspection: Inspection, weights: Weights, title: str) -> Ren
         looks = "  ".join(f"{columns[other].token}·{other} {weights[place, other]:.0%}" for other in best.tolist())
         heat = "".join(2 * _shade(math.sqrt(weight / strongest)) for weight in weights[place, :shown].tolist())
         table.add_row(str(place), Text(columns[place].token), Text(heat, style="cyan"), Text(looks))
-    return _with_remark(table, _cut(inspection, shown), f"{SHADES[-1]} is {strongest:.0%}; the number behind a token is its place")
+    return _with_remark(table, _cut(len(columns) - shown), f"{SHADES[-1]} is {strongest:.0%}; the number behind a token is its place")
 
 
 def _masks_view(inspection: Inspection) -> RenderableType:
@@ -133,7 +158,7 @@ def _answers(inspection: Inspection) -> Iterator[RenderableType]:
         single = {name: value for name, value in inspection.prediction.items() if not _is_list(value)}
         yield Text.assemble(("prediction: ", "bold"), _in_words(single))
         for name, items in inspection.prediction.items():
-            if _is_list(items):
+            if _is_list(items) and not inspection.choices:
                 yield from (Text(f"  {name} {number}: {_in_words(item)}") for number, item in enumerate(items, 1))
                 yield from () if items else (Text(f"  {name}: none"),)
     if inspection.marked is not None:
@@ -179,7 +204,9 @@ def _draw_line(number: int, draw: Draw, inspection: Inspection) -> Text:
         original = inspection.tokens.columns[place].token
         shown = {"": token, "kept": f"{token}(kept)"}.get(fate, f"{token}←{original}")
         line.append(shown, FATE_STYLES[fate]).append(" ")
-    return line.append(f" ({draw.num_hidden} of {len(draw.fates)} tokens{', ' + _cut(inspection, ROWS) if len(draw.fates) > ROWS else ''})", "dim")
+    return line.append(
+        f" ({draw.num_hidden} of {len(draw.fates)} tokens{', ' + _cut(len(draw.fates) - ROWS) if len(draw.fates) > ROWS else ''})", "dim"
+    )
 
 
 def _table(*headings: str) -> Table:

@@ -57,7 +57,7 @@ class Tokens:
     truncated: int
 
 
-def tokens_of(checkpoint: Checkpoint, text: str, text_pair: str | None, segmenter: str) -> Tokens:
+def tokens_of(checkpoint: Checkpoint, text: str, text_pair: str | None, segmenter: str, encoding: Encoding | None = None) -> Tokens:
     """Tokenise a text, or a pair, and find its words.
 
     Args:
@@ -65,9 +65,11 @@ def tokens_of(checkpoint: Checkpoint, text: str, text_pair: str | None, segmente
         text: The first segment.
         text_pair: The second segment.
         segmenter: Where Chinese words come from; a registered name.
+        encoding: The two as a task reads them; as the tokenizer does, where it is not given.
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
-    encoding = tokenizer.encode(text, text_pair, max_length=model.family.max_length)
+    if encoding is None:
+        encoding = tokenizer.encode(text, text_pair, max_length=model.family.max_length)
     added = added_tokens(encoding, tokenizer)
     owners = np.cumsum(added & (encoding.input_ids == tokenizer.role_ids.get("sep_token", -1))) > 0
     starts = np.ones(len(added), np.bool_)

@@ -6,8 +6,8 @@
             ──decode───▶ predictions        ──answer, confidence, taken_for──▶ what was said, how surely, and in the place of what
     Example ──groups───▶ kinds of groups    ──▶ the mean score of each group
 
-All of it is read through methods of `Task` that every task has, so there is one analysis for all. Two kinds of groups are made for any task: by the
-length of what is read, and by whether it was cut.
+All of it is read through methods of `Task` that every task has, so there is one analysis for all; what only one kind of task can tell comes as
+tables, and as details of a case. Two kinds of groups are made for any task: by the length of what is read, and by whether it was cut.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ from bertsmith.core.types import Example
 from bertsmith.report.predictions import confusions
 from bertsmith.tasks.base import Belonging, Prediction, Task
 from bertsmith.tasks.outcome import Outcome
-
-RANGES = 4
-"""Groups that numbers are put into."""
+from bertsmith.tasks.tables import Table, ranges
 
 LENGTH, CUT = "characters", "cut off"
 
@@ -41,6 +39,8 @@ class Case:
         gold: What is right.
         score: How well it was done, as `Task.correct` has it.
         confidence: How sure the answer was, 0-1; None where that is not known.
+        details: What else the task says of it, by name.
+        prediction: All that was said.
     """
 
     example: Example
@@ -49,6 +49,8 @@ class Case:
     gold: Any
     score: float
     confidence: float | None
+    details: Mapping[str, Any]
+    prediction: Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Analysis:
         groups: Kind after kind; numbers from low to high, names by their number of examples.
         taken: A right label and the label that was said, once for every time.
         by_label: Metrics of every label.
+        tables: What the task says besides.
     """
 
     task: Task
@@ -91,6 +94,7 @@ class Analysis:
     groups: Sequence[Group]
     taken: Sequence[tuple[str, str]]
     by_label: Mapping[str, Mapping[str, float]]
+    tables: Sequence[Table]
 
 
 def analysed(task: Task, outcome: Outcome) -> Analysis:
@@ -107,45 +111,33 @@ def analysed(task: Task, outcome: Outcome) -> Analysis:
         examples=len(outcome.examples),
         metrics=task.metrics(outcome),
         score=float(scores.mean()),
-        cases=_cases(task, said, scores),
+        cases=_cases(task, said, scores, task.details(outcome)),
         groups=list(_groups(task, outcome, scores)),
         taken=[pair for example, prediction in said for pair in task.taken_for(example, prediction)],
         by_label=task.by_label(outcome),
+        tables=task.tables(outcome),
     )
 
 
 def error_lines(analysis: Analysis) -> Iterator[dict[str, Any]]:
-    """The analysis as objects for JSON lines; `kind` says what a line is: the summary, a label, a confusion, a group or a case."""
+    """The analysis as objects for JSON lines; `kind` says what a line is: the summary, a label, a confusion, a row, a group or a case."""
     yield {"kind": "summary", "task": analysis.task.name, "n": analysis.examples, "wrong": len(analysis.cases), "metrics": dict(analysis.metrics)}
     yield from ({"kind": "label", "label": label, **metrics} for label, metrics in analysis.by_label.items())
     for gold, said, number in confusions(analysis.taken):
         yield {"kind": "confusion", "gold": gold, "said": said, "n": number}
+    for table in analysis.tables:
+        yield from ({"kind": "row", "table": table.name, **row} for row in table.rows)
     for group in analysis.groups:
         yield {"kind": "group", "by": group.kind, "group": group.name, "n": group.examples, "score": round(group.score, 6)}
     yield from map(_line, analysis.cases)
 
 
-def ranges(numbers: Sequence[float], most: int = RANGES) -> list[tuple[str, list[int]]]:
-    """Numbers in ranges of about equally many; equal numbers are in one.
-
-    Returns:
-        From low to high: what the range is called, and the places of its numbers.
-
-    Example:
-        >>> ranges([3, 8, 5, 21, 8, 9], most=2)
-        [('3 to 8', [0, 1, 2, 4]), ('9 to 21', [3, 5])]
-    """
-    values = np.asarray(numbers, np.float64)
-    ends = np.unique(np.quantile(values, np.arange(1, most + 1) / most, method="inverted_cdf"))
-    owners = np.searchsorted(ends, values)
-    places = [np.flatnonzero(owners == owner) for owner in range(len(ends))]
-    return [(_range(values[inside]), inside.tolist()) for inside in places]
-
-
-def _cases(task: Task, said: Sequence[tuple[Example, Prediction]], scores: Float[np.ndarray, " examples"]) -> list[Case]:
+def _cases(
+    task: Task, said: Sequence[tuple[Example, Prediction]], scores: Float[np.ndarray, " examples"], details: Sequence[Mapping[str, Any]]
+) -> list[Case]:
     cases = [
-        Case(example, task.shown(example), task.answer(prediction), task.gold(example), float(score), task.confidence(prediction))
-        for (example, prediction), score in zip(said, scores, strict=True)
+        Case(example, task.shown(example), task.answer(one), task.gold(example), float(score), task.confidence(one), detail, one)
+        for (example, one), score, detail in zip(said, scores, details, strict=True)
         if score < task.flawless
     ]
     return sorted(cases, key=lambda case: (case.score, -(case.confidence or 0.0)))
@@ -154,7 +146,7 @@ def _cases(task: Task, said: Sequence[tuple[Example, Prediction]], scores: Float
 def _groups(task: Task, outcome: Outcome, scores: Float[np.ndarray, " examples"]) -> Iterator[Group]:
     cut = _cut(outcome)
     belongings: list[dict[str, Belonging]] = [
-        {**task.groups(example), LENGTH: sum(map(len, task.shown(example).values())), CUT: "yes" if number in cut else "no"}
+        {**task.groups(example), **_lengths(task.shown(example), example), CUT: "yes" if number in cut else "no"}
         for number, example in enumerate(outcome.examples)
     ]
     for kind in dict.fromkeys(kind for belonging in belongings for kind in belonging):
@@ -174,7 +166,16 @@ def _members(known: Mapping[int, Belonging]) -> list[tuple[str, list[int]]]:
     for example, value in known.items():
         for name in dict.fromkeys([value] if isinstance(value, str) else map(str, value if isinstance(value, Sequence) else [value])):
             groups.setdefault(name, []).append(example)
+    if all(name.isdecimal() for name in groups):
+        return sorted(groups.items(), key=lambda group: int(group[0]))
     return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+
+
+def _lengths(shown: Mapping[str, str], example: Example) -> dict[str, int]:
+    """How long everything is that a person reads of an example; of a list, all of it together."""
+    given = {name: example.get(name) for name in shown}
+    lengths = {name: sum(map(len, map(str, value))) if isinstance(value, list | tuple) else len(shown[name]) for name, value in given.items()}
+    return {LENGTH if len(shown) == 1 else f"{LENGTH} of the {name.replace('_', ' ')}": length for name, length in lengths.items()}
 
 
 def _cut(outcome: Outcome) -> set[int]:
@@ -188,9 +189,4 @@ def _line(case: Case) -> dict[str, Any]:
     where = {name: value for name, value in (("file", example.file), ("line", example.line), ("id", example.get("id"))) if value}
     texts = {name: example.get(name, text) for name, text in case.texts.items()}
     confidence = {} if case.confidence is None else {"confidence": case.confidence}
-    return {"kind": "case", **where, **texts, "said": case.said, "gold": case.gold, "score": round(case.score, 6), **confidence}
-
-
-def _range(values: Float[np.ndarray, " inside"]) -> str:
-    low, high = (f"{value:.4g}" if value % 1 else f"{value:.0f}" for value in (values.min(), values.max()))
-    return low if low == high else f"{low} to {high}"
+    return {"kind": "case", **where, **texts, "said": case.said, "gold": case.gold, "score": round(case.score, 6), **confidence, **case.details}

@@ -14,7 +14,7 @@ from bertsmith.report.records import Record
 from bertsmith.report.words import language
 
 LARGEST_MATRIX = 12
-"""Labels; of more, the commonest confusions are listed instead."""
+"""Rows and columns; of more labels, the commonest confusions are listed instead."""
 
 SHOWN_CONFUSIONS = 15
 SHOWN_MISTAKES = 12
@@ -42,12 +42,14 @@ class Confusion:
     """Gold labels against predicted ones.
 
     Attributes:
-        labels: Of rows and columns.
+        labels: Of the rows.
+        columns: The labels of the columns: the same, but for what is never said or never true.
         rows: A row a gold label; empty where there are too many labels.
         commonest: Gold label, predicted label, how often; the mistakes only.
     """
 
     labels: Sequence[str]
+    columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     commonest: Sequence[tuple[str, str, int]]
 
@@ -81,18 +83,21 @@ def confusion(taken: Sequence[tuple[str, str]], labels: Sequence[str] = ()) -> C
 
     Args:
         taken: A right label and the label that was said, once for every time.
-        labels: In the order of rows and columns; others that occur come behind them.
+        labels: In the order of rows and columns; others come behind them, where they occur: true ones as rows, those that were said as columns.
 
     Example:
-        >>> table = confusion([("no", "yes"), ("yes", "yes"), ("yes", "yes")])
-        >>> table.labels, [[cell.count for cell in row] for row in table.rows], table.commonest
-        (['no', 'yes'], [[0, 1], [0, 2]], [('no', 'yes', 1)])
+        >>> table = confusion([("no", "yes"), ("yes", "yes"), ("yes", "neither")], ["no", "yes"])
+        >>> table.labels, table.columns, [[cell.count for cell in row] for row in table.rows]
+        (['no', 'yes'], ['no', 'yes', 'neither'], [[0, 1, 0], [0, 1, 1]])
+        >>> table.commonest
+        [('no', 'yes', 1), ('yes', 'neither', 1)]
     """
     counts = Counter(taken)
-    names = [*labels, *sorted({label for pair in counts for label in pair} - set(labels))]
+    labels = labels or sorted({label for pair in counts for label in pair})
+    true, said = ([*labels, *sorted({pair[side] for pair in counts} - set(labels))] for side in (0, 1))
     totals = Counter(gold for gold, _ in taken)
-    rows = [[Cell(counts[gold, label], counts[gold, label] / max(totals[gold], 1), gold == label) for label in names] for gold in names]
-    return Confusion(names, rows if len(names) <= LARGEST_MATRIX else [], confusions(taken)[:SHOWN_CONFUSIONS])
+    rows = [[Cell(counts[gold, label], counts[gold, label] / max(totals[gold], 1), gold == label) for label in said] for gold in true]
+    return Confusion(true, said, rows if max(len(true), len(said)) <= LARGEST_MATRIX else [], confusions(taken)[:SHOWN_CONFUSIONS])
 
 
 def labels_taken(predictions: Sequence[Record]) -> tuple[list[tuple[str, str]], list[str]]:

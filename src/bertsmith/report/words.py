@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-SHARES = ("accuracy", "f1", "precision", "recall", "exact_match")
+SHARES = ("accuracy", "f1", "precision", "recall", "exact", "exact_match", "score", "share")
 """Metrics that are shares of something, shown in per cent."""
 
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
@@ -21,7 +21,7 @@ def score(value: float | None, name: str) -> str:
     """
     if value is None or not math.isfinite(value):
         return "–"
-    if name.endswith(SHARES):
+    if name.endswith(SHARES) or name.startswith("f1_"):
         return f"{value:.1%}"
     return f"{value:,.1f}" if name.endswith("perplexity") else f"{value:.3f}"
 

@@ -27,8 +27,9 @@ from bertsmith.data.dataset import Dataset
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Family, Model
 from bertsmith.objectives.base import Objective
-from bertsmith.tasks.marked import Marked
+from bertsmith.tasks.marked import Compared, Marked
 from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.tables import Table
 from bertsmith.text.tokenizer import Tokenizer
 
 tasks: Registry[type[Task]] = Registry("task", "bertsmith.tasks")
@@ -71,6 +72,8 @@ class Task(Objective):
     """Those of its columns that say what is right, and are not there when something is to be predicted."""
     flawless: ClassVar[float] = 1.0
     """What `correct` gives for an example without a mistake."""
+    yardstick: ClassVar[str] = "accuracy"
+    """What the mean of `correct` is called."""
     asked: ClassVar[tuple[str, ...]] = ("text", "text_pair")
     """The columns that one text, or two, are when somebody gives them without names."""
     together: ClassVar[str] = ""
@@ -270,7 +273,7 @@ class Task(Objective):
         return example.get(self.label_columns[0])
 
     def answer(self, said: Prediction) -> Any:
-        """The part of a prediction that is held against `gold`: by default its label, or all of it where it has none."""
+        """The part of a prediction that is held against `gold`: by default its label, or all of it where it has none. None where nothing is."""
         return said.get("label", said)
 
     def confidence(self, said: Prediction) -> float | None:
@@ -296,6 +299,18 @@ class Task(Objective):
     def by_label(self, outcome: Outcome) -> dict[str, dict[str, float]]:  # noqa: ARG002
         """Metrics of every single label, such as precision, recall, f1 and support; empty where there is nothing to be said of one."""
         return {}
+
+    def details(self, outcome: Outcome) -> list[dict[str, Any]]:
+        """What else an error analysis says of every example, by name: what was missed, at which rank the right text is. By default nothing."""
+        return [{} for _ in outcome.examples]
+
+    def compared(self, example: Example, said: Prediction) -> Compared | None:  # noqa: ARG002
+        """Where a task finds places in a text: those that are right, beside those that it found."""
+        return None
+
+    def tables(self, outcome: Outcome) -> list[Table]:  # noqa: ARG002
+        """What else an error analysis says of all examples together. By default nothing."""
+        return []
 
     def marked(self, outcome: Outcome) -> Marked | None:  # noqa: ARG002
         """What there is to see of the one example of an outcome: places that were found in its text, scores of its tokens. By default nothing."""

@@ -6,9 +6,10 @@ model in one pass, whatever `pass_tokens` says, and the loss of two batches is n
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -21,12 +22,16 @@ from bertsmith.core.precision import autocast
 from bertsmith.core.types import Batch, Example
 from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.models.family import Model
-from bertsmith.tasks.base import tasks
+from bertsmith.tasks.base import Prediction, tasks
 from bertsmith.tasks.outcome import Outcome
-from bertsmith.tasks.vectors import PAIR, TEXT, SentenceVectors, parts
+from bertsmith.tasks.tables import Table
+from bertsmith.tasks.vectors import PAIR, TEXT, SentenceVectors, cosines, parts
 
 DEPTHS = (1, 5, 10)
 """Among so many of the nearest the right one is looked for."""
+
+DEPTHS_SHOWN = (("1", 1, 1), ("2 to 5", 2, 5), ("6 to 10", 6, 10), ("11 to 100", 11, 100), ("above 100", 101, sys.maxsize))
+"""Ranks that are counted together, in an error analysis."""
 
 BLOCK = 1024
 """Texts whose candidates are ranked at once."""
@@ -75,6 +80,7 @@ class Embedding(SentenceVectors):
 
     name: ClassVar = "embedding"
     best_metric: ClassVar = "mrr"
+    yardstick: ClassVar = "1 / rank of the right text"
     columns: ClassVar = ("text",)
     optional_columns: ClassVar = ("text_pair", "negative", "label")
 
@@ -150,22 +156,41 @@ class Embedding(SentenceVectors):
 
     def metrics(self, outcome: Outcome) -> dict[str, float]:
         """How often the right text is the nearest, or among the 5 or 10 nearest, of all pairs and negatives; and the mean of 1 / its rank. 0-1."""
-        found, _ = _ranks(outcome)
+        found = _ranks(outcome).rank
         return {**{f"recall@{depth}": float((found <= depth).mean()) for depth in DEPTHS}, "mrr": float((1 / found).mean())}
 
     def correct(self, outcome: Outcome) -> np.ndarray:
         """1 / the rank of the right text."""
-        return 1 / _ranks(outcome)[0]
+        return 1 / _ranks(outcome).rank
 
     def baseline(self, outcome: Outcome) -> dict[str, float]:
         """What is to be expected of any order."""
-        _, among = _ranks(outcome)
+        among = _ranks(outcome).among
         mean = [(1 / np.arange(1, number + 1)).mean() for number in among]
         return {**{f"recall@{depth}": float(np.minimum(depth / among, 1).mean()) for depth in DEPTHS}, "mrr": float(np.mean(mean))}
 
     def gold(self, example: Example) -> float | None:
         """1 for texts that belong together."""
         return None if example.get("text_pair") is None else 1.0
+
+    def answer(self, said: Prediction) -> None:
+        """Nothing that could be held against a right answer: that is for the rank among all texts to say."""
+
+    def details(self, outcome: Outcome) -> list[dict[str, Any]]:
+        """The rank of the right text and among how many, its cosine, and the nearest of the others."""
+        texts = [self.texts(example, labelled=True) for example in outcome.examples]
+        offered = [*(own[PAIR] for own in texts), *(text for own in texts for text in own[PAIR + 1 :])]
+        return [
+            {"rank": rank, "of": among, "cosine": round(cosine, 6), **({"nearest other": offered[nearest]} if among > 1 else {})}
+            for rank, among, nearest, cosine in zip(*(column.tolist() for column in _ranks(outcome)), cosines(outcome).tolist(), strict=True)
+        ]
+
+    def tables(self, outcome: Outcome) -> list[Table]:
+        """At which rank the right text is."""
+        found = _ranks(outcome).rank
+        numbers = [(name, int(((found >= first) & (found <= last)).sum())) for name, first, last in DEPTHS_SHOWN]
+        rows = [{"rank": name, "texts": number, "share": number / len(found)} for name, number in numbers]
+        return [Table("Where the right text ranks", "Among all texts of the data, by the cosine; at rank 1 it is found.", rows)]
 
 
 @dataclass(frozen=True)
@@ -208,23 +233,37 @@ class Search:
         return found
 
 
-def _ranks(outcome: Outcome) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
-    """For every row, the rank of its right text, from 1, and among how many; what is ruled out is not counted."""
+class Ranked(NamedTuple):
+    """How the right text of every row stands among all others; what is ruled out is not counted.
+
+    Attributes:
+        rank: Its rank, from 1.
+        among: Among how many.
+        nearest: The number of the nearest of the others, among those that are offered.
+    """
+
+    rank: Int[np.ndarray, " rows"]
+    among: Int[np.ndarray, " rows"]
+    nearest: Int[np.ndarray, " rows"]
+
+
+def _ranks(outcome: Outcome) -> Ranked:
     from bertsmith.metrics.retrieval import ranks
 
     numbers: dict[bytes, int] = {}
     number = [numbers.setdefault(part.tobytes(), len(numbers)) for row in outcome.rows for part in parts(row)]
     side = [place for vectors in outcome.outputs for place in range(len(vectors))]
     search, vectors = Search.of(torch.tensor(side), torch.tensor(number)), torch.from_numpy(np.concatenate(outcome.outputs))
-    found: list[np.ndarray] = []
-    among: list[np.ndarray] = []
+    columns: list[tuple[np.ndarray, ...]] = []
     for begin in range(0, len(search.asking), BLOCK):
         end = min(begin + BLOCK, len(search.asking))
         ruled_out = search.ruled_out(begin, end)
         scores = (vectors[search.asking[begin:end]] @ vectors[search.offered].T).masked_fill(ruled_out, -torch.inf)
-        found.append(ranks(scores.numpy(), np.arange(begin, end)))
-        among.append((~ruled_out).sum(1).numpy())
-    return np.concatenate(found), np.concatenate(among)
+        right = np.arange(begin, end)
+        found = ranks(scores.numpy(), right)
+        scores[torch.arange(end - begin), torch.from_numpy(right)] = -torch.inf
+        columns.append((found, (~ruled_out).sum(1).numpy(), scores.argmax(1).numpy()))
+    return Ranked(*(np.concatenate(blocks) for blocks in zip(*columns, strict=True)))
 
 
 def _is_no_pair(example: Example) -> bool:

@@ -23,10 +23,21 @@ from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, padded_inputs
 from bertsmith.tasks.base import CHUNK, ROUNDS, Belonging, Prediction, Task, tasks
-from bertsmith.tasks.marked import Mark, Marked
+from bertsmith.tasks.marked import Compared, Mark, Marked
 from bertsmith.tasks.outcome import Outcome
-from bertsmith.tasks.questions import left_out_or_mended, nearest_sentence, right_answers, target_of, target_within, wrong_answers, wrong_question
+from bertsmith.tasks.questions import (
+    compared,
+    grades,
+    left_out_or_mended,
+    nearest_sentence,
+    right_answers,
+    target_of,
+    target_within,
+    wrong_answers,
+    wrong_question,
+)
 from bertsmith.tasks.spans import TRIED, Choice, Part, best_spans, merged, shares
+from bertsmith.tasks.tables import Table
 from bertsmith.text.tokenizer import Frame, Pieces, Tokenizer
 from bertsmith.text.windows import widest, windows
 
@@ -106,6 +117,7 @@ class ExtractiveQuestionAnswering(Task):
 
     name: ClassVar = "extractive_qa"
     best_metric: ClassVar = "f1"
+    yardstick: ClassVar = "F1"
     has_labels: ClassVar = False
     columns: ClassVar = ("question", "context", "answers")
     label_columns: ClassVar = ("answers",)
@@ -312,7 +324,15 @@ class ExtractiveQuestionAnswering(Task):
         """Whether it has an answer, one with a number in it or another; and how long the first one is."""
         right = self.gold(example) or []
         kind = "none" if not right else "with a number" if any(character.isnumeric() for character in right[0]) else "without a number"
-        return {"answer": kind, **({"characters of the answer": len(right[0])} if right else {})}
+        return {"kind of answer": kind, **({"characters of the answer": len(right[0])} if right else {})}
+
+    def tables(self, outcome: Outcome) -> list[Table]:
+        """How many questions with an answer, and without one, are answered wholly, partly, wrongly, or not at all."""
+        return [grades(outcome.examples, [said["answer"] for said in self.decode(outcome)], self.correct(outcome).tolist())]
+
+    def compared(self, example: Example, said: Prediction) -> Compared:
+        """The right answers in the context, beside the one that was found."""
+        return compared(example, said)
 
     def marked(self, outcome: Outcome) -> Marked:
         """The context with the answer, and how probable every token is as the first and as the last one of it."""

@@ -20,6 +20,7 @@ from bertsmith.models.family import Model
 from bertsmith.tasks.base import Belonging, Prediction, tasks
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.sentence import SentenceTask, label_number
+from bertsmith.tasks.tables import Table
 
 DEFAULT_THRESHOLD = 0.5
 NEARLY_NEVER = 1e-6
@@ -55,6 +56,7 @@ class MultiLabel(SentenceTask):
 
     name: ClassVar = "multi_label"
     best_metric: ClassVar = "micro_f1"
+    yardstick: ClassVar = "share with exactly the right labels"
     problem_type: ClassVar = "multi_label_classification"
 
     threshold: float | None = None
@@ -155,6 +157,19 @@ class MultiLabel(SentenceTask):
         scores = scores_by_label(_gold(outcome), _probabilities(outcome), self._limit)
         return {label: asdict(score) for label, score in zip(self.labels, scores, strict=True)}
 
+    def details(self, outcome: Outcome) -> list[dict[str, Any]]:
+        """Labels that are missing, and those that are too many."""
+        return [
+            {name: labels for name, labels in (("missed", _without(gold, said)), ("invented", _without(said, gold))) if labels}
+            for gold, said in self._sets(outcome)
+        ]
+
+    def tables(self, outcome: Outcome) -> list[Table]:
+        """Which sets of labels are given in the place of others, the commonest first."""
+        wrong = Counter((_written(gold), _written(said)) for gold, said in self._sets(outcome) if gold != said)
+        rows = [{"right labels": gold, "said": said, "times": number} for (gold, said), number in wrong.most_common()]
+        return [Table("Labels that are said for others", "All labels of a text, and all that were said in their place.", rows)] if rows else []
+
     def tuned(self, outcome: Outcome) -> MultiLabel:
         """With the threshold that has the best micro F1, unless one was named."""
         from bertsmith.metrics.multi_label import best_threshold
@@ -168,9 +183,23 @@ class MultiLabel(SentenceTask):
     def _limit(self) -> float:
         return DEFAULT_THRESHOLD if self.threshold is None else self.threshold
 
+    def _sets(self, outcome: Outcome) -> list[tuple[list[str], list[str]]]:
+        """The labels of every example and those that are given, in the order of the task."""
+        tables = (_gold(outcome), _probabilities(outcome) >= self._limit)
+        gold, said = ([[self.labels[place] for place in np.flatnonzero(row)] for row in table] for table in tables)
+        return list(zip(gold, said, strict=True))
+
     def _names(self, label: Any) -> list[str]:
         parts = label if isinstance(label, list) else str(label if label is not None else "").split(self.separator)
         return [name for name in (str(part).strip() for part in parts) if name]
+
+
+def _without(labels: Sequence[str], others: Sequence[str]) -> list[str]:
+    return [label for label in labels if label not in others]
+
+
+def _written(labels: Sequence[str]) -> str:
+    return " · ".join(labels) or "none"
 
 
 def _gold(outcome: Outcome) -> np.ndarray:

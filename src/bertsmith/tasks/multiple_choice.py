@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from bertsmith.core.chunks import characters, chunks
+from bertsmith.core.errors import DataError
 from bertsmith.core.registry import nearest
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.data.dataset import Dataset, Problem
@@ -31,11 +32,25 @@ from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, padded_inputs
 from bertsmith.tasks.base import CHUNK, Belonging, Prediction, Task, tasks
 from bertsmith.tasks.outcome import Outcome
-from bertsmith.text.tokenizer import Frame, Tokenizer
+from bertsmith.text.tokenizer import Encoding, Frame, Tokenizer
 
 Ids = Int32[np.ndarray, " _"]
 
 REPEATED = "a choice was there twice; one of the two was left out"
+
+
+class Reading(NamedTuple):
+    """A choice as the model reads it.
+
+    Attributes:
+        first: The text of the first segment: the context, or the question where there is none.
+        second: That of the second: the question and the choice, or the choice alone.
+        encoding: The tokens; their offsets are characters of the two texts.
+    """
+
+    first: str
+    second: str
+    encoding: Encoding
 
 
 @tasks.register("multiple_choice")
@@ -72,6 +87,7 @@ class MultipleChoice(Task):
     best_metric: ClassVar = "accuracy"
     has_labels: ClassVar = False
     together: ClassVar = "context"
+    asked: ClassVar = ("context", "question")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -168,7 +184,19 @@ class MultipleChoice(Task):
         """How many choices there are, and where among them the right one stands."""
         label, choices = example.get("label"), example["choices"]
         place = {} if label is None else {"place of the right choice": str(choice_number(label, choices))}
-        return {"choices": str(len(choices)), **place}
+        return {"number of choices": str(len(choices)), **place}
+
+    def readings(self, example: Example, tokenizer: Tokenizer) -> list[Reading]:
+        """The sequence of every choice as the model reads it, with the place of every token in its text.
+
+        Raises:
+            DataError: The example is no question.
+        """
+        try:
+            question = _question(example, labelled=False)
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        return [_reading(*texts, tokenizer, self.max_length) for texts in question.segments()]
 
     def _encoded(self, questions: Sequence[_Question], tokenizer: Tokenizer) -> Iterator[Features]:
         """Every context is tokenised once, however many questions and choices there are about it."""
@@ -220,11 +248,15 @@ class _Question:
         """The choices as they are written behind the question: for some vocabularies a word within a text is another than at its beginning."""
         return tuple(f" {choice}" for choice in self.choices) if self.context else self.choices
 
+    def segments(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The first segment of every choice's sequence, and the texts that the second is made of."""
+        for ending in self.endings:
+            yield (self.context, (self.question, ending)) if self.context else (self.question, (ending,))
+
     def pairs(self, ids: Mapping[str, Ids]) -> Iterator[tuple[Ids, Ids]]:
         """The two segments of every choice's sequence, given the token ids of all texts."""
-        question = ids[self.question]
-        for ending in self.endings:
-            yield (ids[self.context], np.concatenate([question, ids[ending]])) if self.context else (question, ids[ending])
+        for first, parts in self.segments():
+            yield ids[first], np.concatenate([ids[part] for part in parts])
 
 
 def _without_repetition(example: Example) -> Example:
@@ -283,11 +315,28 @@ def _wrong_choices(choices: Any) -> Iterator[str]:
 
 def _sequence(first: Ids, second: Ids, frame: Frame, longest: int) -> tuple[Ids, Ids, int]:
     """Token ids and segments of two texts, and how many tokens were cut off: of the end of the first and then of the beginning of the second."""
-    room = longest - frame.size
-    ending = second[max(0, len(second) - room) :]
-    beginning = first[: room - len(ending)]
-    ids, segments = frame.around(beginning, ending)
-    return ids, segments, len(first) + len(second) - len(beginning) - len(ending)
+    beginning, ending = _kept(len(first), len(second), longest - frame.size)
+    ids, segments = frame.around(first[:beginning], second[len(second) - ending :])
+    return ids, segments, len(first) + len(second) - beginning - ending
+
+
+def _kept(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens stay of the beginning of the first text, and of the end of the second."""
+    ending = min(second, room)
+    return min(first, room - ending), ending
+
+
+def _reading(first: str, parts: Sequence[str], tokenizer: Tokenizer, longest: int) -> Reading:
+    frame, (one, *others) = tokenizer.frame(), tokenizer.pieces_many([first, *parts])
+    ids = np.concatenate([pieces.input_ids for pieces in others])
+    begins = np.cumsum([0, *map(len, parts)])
+    places = np.concatenate([pieces.offsets + begin for pieces, begin in zip(others, begins[:-1], strict=True)])
+    beginning, ending = _kept(len(one.input_ids), len(ids), longest - frame.size)
+    nowhere = (np.zeros((len(part), 2), np.int32) for part in (frame.opening, frame.middle, frame.closing))
+    opening, middle, closing = nowhere
+    offsets = np.concatenate([opening, one.offsets[:beginning], middle, places[len(ids) - ending :], closing]).astype(np.int32)
+    input_ids, segments, cut = _sequence(one.input_ids, ids, frame, longest)
+    return Reading(first, "".join(parts), Encoding(input_ids, segments, offsets, [tokenizer.token(number) for number in input_ids], cut))
 
 
 def _features(sequences: Sequence[tuple[Ids, Ids, int]], label: int) -> Features:

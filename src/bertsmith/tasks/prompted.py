@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from bertsmith.tasks.marked import Mark, Marked
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.sentence import stacked_labels
 from bertsmith.tasks.single import SingleSentence
+from bertsmith.tasks.tables import Table, Value
 from bertsmith.text.prompts import MASK, Template, check_room, prompts, spelled, wrong_words
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -168,9 +169,24 @@ class Prompted(SingleSentence):
         [example], [said] = outcome.examples, self.decode(outcome)
         template = Template.parse(self.template)
         text, spans = template.filled({column: str(example[column]) for column in template.fields}, MASK)
-        words = tuple(word for ours in self.words.values() for word in ours)
+        words = tuple(word for _, word in self._pairs)
         shares = torch.from_numpy(outcome.scores).softmax(1).numpy()
         return Marked(text, (Mark(*spans[MASK], said["label"], said["score"]),), words, np.array([spans[MASK]]), shares)
+
+    def details(self, outcome: Outcome) -> list[dict[str, Any]]:
+        """The word that fits best, which need not be one of the label's: a label's score is the mean over its words."""
+        words = [word for _, word in self._pairs]
+        return [{"likeliest word": words[number]} for number in self._likeliest(outcome)]
+
+    def tables(self, outcome: Outcome) -> list[Table]:
+        """How often every word fits best, and how often the label that is then said is right."""
+        best, right = self._likeliest(outcome), self.correct(outcome)
+        rows: list[dict[str, Value]] = []
+        for number, (label, word) in enumerate(self._pairs):
+            won = right[best == number]
+            rows.append({"word": word, "of label": label, "times": len(won), "accuracy": float(won.mean()) if len(won) else None})
+        about = "How often a word fits the gap best of all, and how many of those examples get the right label. A word that never does is of no use."
+        return [Table("Which word wins", about, rows)]
 
     def word_scores(self, model: Model, batch: Batch) -> Float[Tensor, "rows words"]:
         """How much each label word is expected, label by label: the log probability of all its tokens, or their mean; calibrated or not."""
@@ -201,6 +217,14 @@ class Prompted(SingleSentence):
                 }
             )
         return found
+
+    @property
+    def _pairs(self) -> list[tuple[str, str]]:
+        """Every word with its label, in the order of the scores."""
+        return [(label, word) for label, words in self.words.items() for word in words]
+
+    def _likeliest(self, outcome: Outcome) -> Int[np.ndarray, " examples"]:
+        return outcome.scores.reshape(len(outcome.outputs), self.num_scores).argmax(1)
 
     def _by_label(self, scores: Float[Tensor, "rows words"]) -> Float[Tensor, "rows labels"]:
         parts = scores.split([len(words) for words in self.words.values()], 1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int
@@ -12,7 +14,9 @@ from jaxtyping import Int
 from bertsmith.core.types import IGNORED, Example
 from bertsmith.data.answers import answers_of, realigned
 from bertsmith.data.readers import wrong_text
+from bertsmith.tasks.marked import Compared, Mark
 from bertsmith.tasks.spans import tokens_of_span
+from bertsmith.tasks.tables import Table
 from bertsmith.text.sentences import split_sentences
 from bertsmith.text.tokenizer import Pieces
 
@@ -21,6 +25,9 @@ Target = tuple[int, int] | Literal["none", "lost"]
 
 WORD = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
 """A Chinese character, or a word between others."""
+
+GRADES = ("right", "partly right", "wrong", "nothing said")
+"""How a question may have been answered."""
 
 NO_ANSWERS = "no answers (a question that has none has the empty list)"
 NOT_THERE = "no answer is in the context"
@@ -114,6 +121,49 @@ def right_answers(example: Example) -> list[str]:
     return [str(alias) for alias in aliases] if answers and isinstance(aliases, list) and aliases else [answer["text"] for answer in answers]
 
 
+def right_places(example: Example) -> list[tuple[int, int]]:
+    """Where the right answers stand in the context, in order; of those that overlap, the first that the file names.
+
+    Example:
+        >>> answers = [{"text": "1985年", "start": 2}, {"text": "1985", "start": 2}, {"text": "他", "start": 0}, {"text": "她", "start": 9}]
+        >>> right_places(Example({"context": "他在1985年来。", "answers": answers}))
+        [(0, 1), (2, 7)]
+    """
+    kept: list[tuple[int, int]] = []
+    for answer in answers_of(example["answers"]):
+        place = realigned(example["context"], answer["text"], answer["start"])
+        if place is not None and all(place.end <= start or end <= place.start for start, end in kept):
+            kept.append((place.start, place.end))
+    return sorted(kept)
+
+
+def compared(example: Example, said: Mapping[str, Any]) -> Compared:
+    """The right answers in the context, beside the one that was found: a prediction of `extractive_qa`."""
+    right = tuple(Mark(start, end, "answer", 1.0) for start, end in right_places(example))
+    found = (Mark(said["start"], said["end"], "answer", said["score"]),) if said["answer"] else ()
+    return Compared("context", example["context"], right, found)
+
+
+def grades(examples: Sequence[Example], said: Sequence[str], scores: Sequence[float]) -> Table:
+    """How many questions are answered rightly, partly, wrongly and not at all, of those with an answer and of those without one.
+
+    Args:
+        examples: Questions.
+        said: The answer to each; empty for none.
+        scores: The F1 of each, 0-1.
+
+    Example:
+        >>> asked = [Example({"question": "谁？", "context": "他", "answers": answers}) for answers in ([{"text": "他", "start": 0}], [])]
+        >>> grades(asked, ["", "他"], [0.0, 0.0]).rows[1]
+        {'questions': 'without an answer', 'right': 0, 'partly right': 0, 'wrong': 1, 'nothing said': 0}
+    """
+    kinds = ["with an answer" if right_answers(example) else "without an answer" for example in examples]
+    found = ["nothing said" if not text else _grade(score) for text, score in zip(said, scores, strict=True)]
+    counts = Counter(zip(kinds, found, strict=True))
+    rows = [{"questions": kind, **{grade: counts[kind, grade] for grade in GRADES}} for kind in sorted(set(kinds))]
+    return Table("What is said", "Right is an F1 of 100%, wrong one of 0%. Where there is no answer, it is right to say nothing.", rows)
+
+
 def nearest_sentence(question: str, context: str) -> str:
     """The sentence of a context that shares most words with a question, Chinese characters counting as words; the first of equals.
 
@@ -128,6 +178,10 @@ def nearest_sentence(question: str, context: str) -> str:
 @lru_cache(maxsize=16)  # questions about one context follow each other
 def _sentences(context: str) -> list[tuple[str, frozenset[str]]]:
     return [(sentence.strip(), frozenset(WORD.findall(sentence.lower()))) for sentence in split_sentences(context)]
+
+
+def _grade(score: float) -> str:
+    return "right" if score == 1 else "partly right" if score else "wrong"
 
 
 def _wrong_text(example: Example, column: str) -> str:

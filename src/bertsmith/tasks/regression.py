@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from bertsmith.models.family import Model
 from bertsmith.tasks.base import Belonging, Prediction, tasks
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.sentence import SentenceTask
+from bertsmith.tasks.tables import Table, Value, ranges
 
 LARGEST = 1e15
 """The largest number that may be a label: squares of larger ones, summed, are soon too large for float32."""
@@ -50,6 +51,7 @@ class Regression(SentenceTask):
     problem_type: ClassVar = "regression"
     has_labels: ClassVar = False
     flawless: ClassVar = 0.0
+    yardstick: ClassVar = "squared error"
 
     minimum: float | None = None
     maximum: float | None = None
@@ -141,6 +143,15 @@ class Regression(SentenceTask):
         number = self.gold(example)
         return {} if number is None else {"label": number}
 
+    def details(self, outcome: Outcome) -> list[dict[str, Any]]:
+        """By how much the number is too large, or too small."""
+        return [{"deviation": round(deviation, 6)} for deviation in (self._kept_inside(outcome) - _gold(outcome)).tolist()]
+
+    def tables(self, outcome: Outcome) -> list[Table]:
+        """What is said where the right number is low, and where it is high."""
+        about = "Examples in ranges of their right number. A mean deviation below 0: what is said is too low; above, too high."
+        return [Table("Low and high numbers", about, list(_by_range(_gold(outcome), self._kept_inside(outcome))))]
+
     def _kept_inside(self, outcome: Outcome) -> np.ndarray:
         low = -math.inf if self.minimum is None else self.minimum
         high = math.inf if self.maximum is None else self.maximum
@@ -166,6 +177,20 @@ def check_differing(numbers: Sequence[float]) -> None:
     if len(set(numbers)) < 2:
         found = f"every label of the training data is {numbers[0]:g}" if numbers else "the training data has no label that is a number"
         raise DataError(f"{found}; at least two different numbers are needed")
+
+
+def _by_range(gold: np.ndarray, said: np.ndarray) -> Iterator[dict[str, Value]]:
+    for name, inside in ranges(gold.tolist()):
+        deviations = said[inside] - gold[inside]
+        yield {
+            "right number": name,
+            "examples": len(inside),
+            "lowest said": float(said[inside].min()),
+            "mean said": float(said[inside].mean()),
+            "highest said": float(said[inside].max()),
+            "mean deviation": float(deviations.mean()),
+            "mean absolute error": float(np.abs(deviations).mean()),
+        }
 
 
 def _gold(outcome: Outcome) -> np.ndarray:

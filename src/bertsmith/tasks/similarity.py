@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -14,9 +14,10 @@ from torch import Tensor
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
-from bertsmith.tasks.base import ROUNDS, tasks
+from bertsmith.tasks.base import ROUNDS, Belonging, tasks
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.regression import Regression, check_differing, check_limits
+from bertsmith.tasks.tables import Table, ranges
 from bertsmith.tasks.vectors import PAIR, TEXT, SentenceVectors, cosines
 
 
@@ -52,6 +53,8 @@ class Similarity(SentenceVectors):
 
     name: ClassVar = "similarity"
     best_metric: ClassVar = "spearman"
+    flawless: ClassVar = 0.0
+    yardstick: ClassVar = "squared error of the place in the order, as a share of all places"
     columns: ClassVar = ("text", "text_pair", "label")
 
     criterion: Literal["cosent", "cosine"] = "cosent"
@@ -120,10 +123,8 @@ class Similarity(SentenceVectors):
 
     def correct(self, outcome: Outcome) -> np.ndarray:
         """How far every pair is from its place in the order, as a share of all places; squared and negated. Spearman's correlation is made of it."""
-        from scipy.stats import rankdata
-
-        gold, found = _gold(outcome), cosines(outcome)
-        return -np.square((rankdata(gold) - rankdata(found)) / len(gold))
+        right, said = _places(outcome)
+        return -np.square((right - said) / len(right))
 
     def interval(self, outcome: Outcome) -> Interval:
         """How far Spearman's correlation can be trusted."""
@@ -135,6 +136,31 @@ class Similarity(SentenceVectors):
         """The number."""
         label = example.get("label")
         return None if label is None or self.wrong_label(label) else float(label)
+
+    def groups(self, example: Example) -> Mapping[str, Belonging]:
+        """The range in which its number lies."""
+        number = self.gold(example)
+        return {} if number is None else {"label": number}
+
+    def details(self, outcome: Outcome) -> list[dict[str, Any]]:
+        """Its place by the cosines and by the numbers, from the least alike on; equal ones share the mean of theirs."""
+        right, said = (places.tolist() for places in _places(outcome))
+        return [{"place by cosine": found, "right place": wanted, "of": len(right)} for wanted, found in zip(right, said, strict=True)]
+
+    def tables(self, outcome: Outcome) -> list[Table]:
+        """The cosines of pairs with a low number, and of those with a high one."""
+        gold, found = _gold(outcome), cosines(outcome)
+        rows = [
+            {
+                "label": name,
+                "pairs": len(inside),
+                "lowest cosine": float(found[inside].min()),
+                "mean cosine": float(found[inside].mean()),
+                "highest cosine": float(found[inside].max()),
+            }
+            for name, inside in ranges(gold.tolist())
+        ]
+        return [Table("Cosines by label", "The cosines should rise with the label, and overlap little from one range to the next.", rows)]
 
     def _wrong(self, example: Example) -> str:
         label = example.get("label")
@@ -159,6 +185,13 @@ def disorder(scores: Float[Tensor, " pairs"], labels: Float[Tensor, " pairs"]) -
     """
     differences = (scores[:, None] - scores)[labels[:, None] < labels]
     return torch.cat([differences.new_zeros(1), differences]).logsumexp(0)
+
+
+def _places(outcome: Outcome) -> tuple[np.ndarray, np.ndarray]:
+    """The place of every pair in the order of the numbers, and in that of the cosines, from 1; equal ones share the mean of theirs."""
+    from scipy.stats import rankdata
+
+    return rankdata(_gold(outcome)), rankdata(cosines(outcome))
 
 
 def _gold(outcome: Outcome) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Example
-from bertsmith.metrics.entities import Scheme, Span, entities_of, scheme_of, span_scores, span_scores_by_type, violations
+from bertsmith.metrics.entities import Scheme, Span, entities_of, scheme_of, violations
 from bertsmith.tasks.tag_set import usual
 from bertsmith.text.units import Marks, Units, joined, words
 
@@ -216,21 +216,6 @@ def _span(item: Mapping[str, Any], text: str) -> Span:
         raise DataError(f"entity {label!r} at {start} to {end} is nothing but white space")
     start = end - len(stripped)
     return start, start + len(stripped.rstrip()), label
-
-
-def measured(examples: Sequence[Example], predicted: Sequence[Sequence[Span]]) -> dict[str, float]:
-    """The scores of entities that were found in some rows, in characters."""
-    schemes = schemes_of(examples)
-    gold: list[list[Span]] = []
-    strict: list[list[Span]] = []
-    for example in examples:
-        passage = passage_of(example)
-        gold.append([entity.characters for entity in entities_in(example, passage)])
-        strict.append(strict_spans(example, passage, schemes.get(example.file, "bio")))
-    scores = span_scores(gold, predicted)
-    micro = {name: scores[f"micro_{name}"] for name in ("f1", "precision", "recall")}
-    types = {f"f1_{label}": score.f1 for label, score in span_scores_by_type(gold, predicted).items()}
-    return {**micro, "macro_f1": scores["macro_f1"], "strict_f1": span_scores(strict, predicted)["micro_f1"], **types}
 
 
 def told(passage: Passage, units: Span, characters: Span | None = None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,9 +30,10 @@ from bertsmith.metrics.entities import Span, span_counts, span_scores_by_type, t
 from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, pad, padded_inputs
-from bertsmith.tasks.base import CHUNK, ROUNDS, Prediction, Task, tasks
-from bertsmith.tasks.marked import Mark, Marked
+from bertsmith.tasks.base import CHUNK, ROUNDS, Belonging, Prediction, Task, tasks
+from bertsmith.tasks.marked import Compared, Mark, Marked
 from bertsmith.tasks.outcome import Outcome, Output
+from bertsmith.tasks.tables import Table
 from bertsmith.tasks.tag_set import TagSet, tag_set
 from bertsmith.tasks.tagged_text import (
     Entity,
@@ -41,31 +42,19 @@ from bertsmith.tasks.tagged_text import (
     is_labelled,
     lost_entities,
     marked_entities,
-    measured,
     mendings,
     passage_of,
     schemes_of,
     told,
 )
+from bertsmith.tasks.tagged_windows import Found, frame, merged
+from bertsmith.tasks.tagging_scores import compared, measured, mistakes_in, pairs_of, tables_of, taken_types
 from bertsmith.text.tokenizer import Pieces, Tokenizer
 from bertsmith.text.units import marks_of
 from bertsmith.text.windows import windows
 
 NOWHERE = -1
 """The place of no unit, at the end of a row of a batch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An entity that was predicted.
-
-    Attributes:
-        units: Start, end (exclusive) and type, in units.
-        score: 0-1.
-    """
-
-    units: Span
-    score: float
 
 
 @tasks.register("tagging")
@@ -109,6 +98,7 @@ class Tagging(Task):
     optional_columns: ClassVar = ("text", "tokens", "tags", "entities")
     label_columns: ClassVar = ("tags", "entities")
     best_metric: ClassVar = "f1"
+    yardstick: ClassVar = "F1"
 
     stride: int | None = None
     scheme: Literal["bio", "bioes"] = "bio"
@@ -272,10 +262,6 @@ class Tagging(Task):
         """The metrics of finding nothing."""
         return measured(outcome.examples, [[] for _ in outcome.examples])
 
-    def by_label(self, outcome: Outcome) -> dict[str, dict[str, float]]:
-        """Precision, recall, F1 and support of every type."""
-        return {label: asdict(score) for label, score in span_scores_by_type(*self._spans(outcome)).items()}
-
     def interval(self, outcome: Outcome) -> Interval:
         """The interval of F1, by drawing texts."""
         return bootstrap_interval(micro_f1, *span_counts(*self._spans(outcome)).T, rounds=ROUNDS)
@@ -287,14 +273,47 @@ class Tagging(Task):
         passage = passage_of(example)
         return [told(passage, entity.units, entity.characters) for entity in entities_in(example, passage)]
 
+    def answer(self, said: Prediction) -> list[dict[str, Any]]:
+        """The entities that were found."""
+        return said["entities"]
+
+    def confidence(self, said: Prediction) -> float | None:
+        """The score of the entity that it is least sure of; None where it found none."""
+        return min((entity["score"] for entity in said["entities"]), default=None)
+
     def shown(self, example: Example) -> dict[str, str]:
-        """The text, of tokens too."""
+        """The text, made of the tokens where a file has these."""
         return {"text": passage_of(example).text}
+
+    def groups(self, example: Example) -> Mapping[str, Belonging]:
+        """How many entities it has."""
+        return {"number of entities": len(self.gold(example) or [])}
+
+    def taken_for(self, example: Example, said: Prediction) -> Sequence[tuple[str, str]]:
+        """The types, and what stands for entities that were missed, invented, or found with other boundaries."""
+        return taken_types(pairs_of(self.gold(example) or [], said["entities"]))
+
+    def by_label(self, outcome: Outcome) -> dict[str, dict[str, float]]:
+        """Precision, recall, F1 and number of entities of every type."""
+        return {label: asdict(score) for label, score in span_scores_by_type(*self._spans(outcome)).items()}
+
+    def details(self, outcome: Outcome) -> list[dict[str, Any]]:
+        """What is wrong, by kind."""
+        said = zip(outcome.examples, self.decode(outcome), strict=True)
+        return [mistakes_in(passage_of(example).text, pairs_of(self.gold(example) or [], one["entities"])) for example, one in said]
+
+    def tables(self, outcome: Outcome) -> list[Table]:
+        """Kinds of mistakes by type; scores by the length of an entity."""
+        return list(tables_of(outcome.examples, *self._spans(outcome)))
+
+    def compared(self, example: Example, said: Prediction) -> Compared:
+        """The entities of the text beside those that were found."""
+        return compared(passage_of(example).text, self.gold(example) or [], said["entities"])
 
     def marked(self, outcome: Outcome) -> Marked:
         """The entities, and how probable the tag of every unit is; units outside of entities have nothing to show."""
         [(example, rows)] = outcome.by_example()
-        passage, (units, _, numbers, scores) = passage_of(example), _merged(rows)
+        passage, (units, _, numbers, scores) = passage_of(example), merged(rows)
         found = [(*passage.characters(entity.units[0], entity.units[1]), entity.units[2], entity.score) for entity in self._found(rows)]
         names = self.tags.types
         labels = [self.tags.usual[int(number)][2:] for number in numbers]
@@ -353,7 +372,7 @@ class Tagging(Task):
 
     def _found(self, rows: Sequence[tuple[Features, Output]]) -> list[Found]:
         """The entities of one text."""
-        units, lasts, numbers, scores = _merged(rows)
+        units, lasts, numbers, scores = merged(rows)
         spans = self.tags.entities(numbers.astype(np.int64).tolist())
         return [Found((int(units[start]), int(lasts[end - 1]) + 1, label), float(scores[start:end].mean())) for start, end, label in spans]
 
@@ -369,25 +388,6 @@ class Tagging(Task):
         """The entities of every text, and those that were found, in characters."""
         gold = [[entity.characters for entity in entities_in(example, passage_of(example))] for example in outcome.examples]
         return gold, self._predicted(outcome)
-
-
-def frame(tokenizer: Tokenizer) -> tuple[Int[np.ndarray, " before"], Int[np.ndarray, " after"]]:
-    """The special tokens that stand before a text, and those after it; a family may have none."""
-    whole, bare = tokenizer.encode("a").input_ids, tokenizer.pieces("a").input_ids
-    before = next(place for place in range(len(whole)) if np.array_equal(whole[place : place + len(bare)], bare))
-    return whole[:before], whole[before + len(bare) :]
-
-
-def _merged(rows: Sequence[tuple[Features, Output]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Units, their lasts, tags and probabilities of one text, in order; each unit from the window in which it stands farthest from the edge."""
-    places, lengths = [row["places"] for row, _ in rows], [len(row["input_ids"]) for row, _ in rows]
-    margins = np.concatenate([np.minimum(place, length - 1 - place) for place, length in zip(places, lengths, strict=True)])
-    units, lasts = (np.concatenate([row[name] for row, _ in rows]) for name in ("units", "lasts"))
-    said = np.concatenate([output for _, output in rows])
-    order = np.lexsort((-margins, units))
-    _, first = np.unique(units[order], return_index=True)
-    chosen = order[first]
-    return units[chosen], lasts[chosen], said[chosen, 0], said[chosen, 1]
 
 
 def _padded(rows: Sequence[np.ndarray], value: int) -> Tensor:

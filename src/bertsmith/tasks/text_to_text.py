@@ -25,8 +25,10 @@ from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Family, Model
 from bertsmith.models.sequence_to_sequence import SequenceToSequence
 from bertsmith.objectives.base import HeadRequest, pad, padded_inputs
-from bertsmith.tasks.base import CHUNK, ROUNDS, Prediction, Task, tasks
+from bertsmith.tasks.base import CHUNK, ROUNDS, Belonging, Prediction, Task, tasks
 from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.tables import Table
+from bertsmith.tasks.targets import nothing_in, plain, references_of, targets_of
 from bertsmith.text.sentences import split_sentences
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -127,6 +129,11 @@ class TextToText(Task):
         return "bleu" if self.measure == "bleu" else "rougeL"
 
     @property
+    def yardstick(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What texts are measured by one by one."""
+        return "chrF" if self.measure == "bleu" else "ROUGE-L"
+
+    @property
     def validated_by_loss(self) -> bool:
         """As `validate_by` says."""
         return self.validate_by == "loss"
@@ -167,10 +174,10 @@ class TextToText(Task):
 
     def settled(self, data: Dataset, *, training: bool = False) -> Dataset:
         """Without the rows that have no target, or an empty one; in training, of several targets the first."""
-        reasons = [(example, _nothing_in(example.get("target"))) for example in data]
+        reasons = [(example, nothing_in(example.get("target"))) for example in data]
         dropped = [Problem.of(example, reason) for example, reason in reasons if reason]
         kept = [example for example, reason in reasons if not reason]
-        several = [example for example in kept if training and len(_targets(example.get("target"))) > 1]
+        several = [example for example in kept if training and len(targets_of(example.get("target"))) > 1]
         mended = [Problem.of(example, "several targets: the first is trained on") for example in several]
         return replace(data, examples=kept, dropped_rows=(*data.dropped_rows, *dropped), mended_rows=(*data.mended_rows, *mended))
 
@@ -241,7 +248,7 @@ class TextToText(Task):
 
     def correct(self, outcome: Outcome) -> np.ndarray:
         """F1 of ROUGE-L of every text; chrF where BLEU is what is measured."""
-        texts, references = self._texts(outcome), _references(outcome)
+        texts, references = self._texts(outcome), references_of(outcome)
         if self.measure == "bleu":
             from bertsmith.metrics.translation import sentence_chrf
 
@@ -253,7 +260,7 @@ class TextToText(Task):
 
     def baseline(self, outcome: Outcome) -> dict[str, float]:
         """The metrics of the first sentences of the source, as many as a target has on average; for a translation, of the source itself."""
-        sources, references = [str(example["text"]) for example in outcome.examples], _references(outcome)
+        sources, references = [str(example["text"]) for example in outcome.examples], references_of(outcome)
         if self.measure != "bleu":
             count = max(1, round(float(np.mean([len(split_sentences(wanted[0])) for wanted in references]))))
             sources = ["".join(split_sentences(source)[:count]).strip() for source in sources]
@@ -263,13 +270,32 @@ class TextToText(Task):
         """The target."""
         return example.get("target")
 
+    def answer(self, said: Prediction) -> str:
+        """The text that was written."""
+        return said["output"]
+
+    def groups(self, example: Example) -> Mapping[str, Belonging]:
+        """How long its target is; of several, the first."""
+        return {"characters of the target": len(targets_of(example["target"])[0])}
+
+    def tables(self, outcome: Outcome) -> list[Table]:
+        """How texts are done that are as long as they may be, of which most would have gone on."""
+        scores, lengths = self.correct(outcome), np.array([len(output) - 1 for output in outcome.outputs])
+        full = lengths >= self.max_new_tokens
+        kinds = {"shorter than max_new_tokens": ~full, f"max_new_tokens = {self.max_new_tokens} reached": full}
+        if not full.any():
+            return []
+        rows = [{"written texts": kind, "number": int(own.sum()), "score": float(scores[own].mean())} for kind, own in kinds.items() if own.any()]
+        about = f"A text that reaches max_new_tokens has in most cases lost its end. The score is {self.yardstick}."
+        return [Table("Cut off while writing", about, rows)]
+
     def interval(self, outcome: Outcome) -> Interval:
         """How far the main metric can be trusted; BLEU, which is of a whole set, from what it counts in every text."""
         if self.measure != "bleu":
             return super().interval(outcome)
         from bertsmith.metrics.translation import bleu_counts, bleu_of
 
-        return bootstrap_interval(bleu_of, bleu_counts(self._texts(outcome), _references(outcome)), rounds=ROUNDS)
+        return bootstrap_interval(bleu_of, bleu_counts(self._texts(outcome), references_of(outcome)), rounds=ROUNDS)
 
     def generation(self, published: Generation, end: int) -> Generation:
         """Ids of tokens are the model's; all that can be chosen is the task's."""
@@ -282,16 +308,16 @@ class TextToText(Task):
             return f"text {reason}"
         if not labelled:
             return ""
-        if reason := _nothing_in(example.get("target")):
+        if reason := nothing_in(example.get("target")):
             return reason
-        return next((f"target {reason}" for target in _targets(example["target"]) if (reason := wrong_text(target))), "")
+        return next((f"target {reason}" for target in targets_of(example["target"]) if (reason := wrong_text(target))), "")
 
     def _encoded(self, examples: Sequence[Example], tokenizer: Tokenizer, labelled: bool) -> Iterator[Features]:
         sources = closed([self.prefix + example["text"] for example in examples], tokenizer, self.max_length)
         if not labelled:
             yield from ({"input_ids": ids, "truncated": cut} for ids, cut in sources)
             return
-        targets = closed([_targets(example["target"])[0] for example in examples], tokenizer.target, self.max_new_tokens)
+        targets = closed([targets_of(example["target"])[0] for example in examples], tokenizer.target, self.max_new_tokens)
         for (ids, cut), (target_ids, target_cut) in zip(sources, targets, strict=True):
             yield {"input_ids": ids, "truncated": cut, "target_ids": target_ids, "target_truncated": target_cut}
 
@@ -302,7 +328,7 @@ class TextToText(Task):
         return [tokenizer.text_of(until(output[1:].astype(np.int64), end)).strip() for output in outcome.outputs]
 
     def _measured(self, texts: Sequence[str], outcome: Outcome) -> dict[str, float]:
-        references = _references(outcome)
+        references = references_of(outcome)
         scores: dict[str, float] = {}
         if self.measure != "bleu":
             from bertsmith.metrics.rouge import rouge_scores
@@ -312,7 +338,7 @@ class TextToText(Task):
             from bertsmith.metrics.translation import translation_scores
 
             scores |= translation_scores(texts, references)
-        same = [_plain(text) in map(_plain, wanted) for text, wanted in zip(texts, references, strict=True)]
+        same = [plain(text) in map(plain, wanted) for text, wanted in zip(texts, references, strict=True)]
         return {**scores, "exact_match": float(np.mean(same))}
 
     def _tokens(self, references: Sequence[Sequence[str]]) -> Callable[[str], list[str]]:
@@ -371,24 +397,3 @@ def _output(text: Written, length_penalty: float) -> Tensor:
     """How sure the model is of a text, 0-1, and the tokens; as numbers of one kind, which hold the ids of any vocabulary exactly."""
     length = len(text.input_ids)
     return torch.tensor([math.exp(text.score * length**length_penalty / length), *text.input_ids.tolist()], dtype=torch.float32)
-
-
-def _targets(target: Any) -> list[Any]:
-    """The texts that are equally right, without those that are missing or empty."""
-    given: Sequence[Any] = target if isinstance(target, list | tuple) else [target]
-    return [one for one in given if one is not None and not (isinstance(one, str) and not one.strip())]
-
-
-def _nothing_in(target: Any) -> str:
-    """That there is nothing to be written, if so."""
-    if target is None or target in ([], ()):
-        return "no target"
-    return "" if _targets(target) else "target is empty"
-
-
-def _references(outcome: Outcome) -> list[list[str]]:
-    return [_targets(example.get("target")) for example in outcome.examples]
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split()).casefold()

@@ -140,6 +140,13 @@ class SentenceVectors(Task):
         """The cosine of the two texts' vectors, -1 to 1."""
         return [{"score": round(cosine, 6)} for cosine in cosines(outcome).tolist()]
 
+    def answer(self, said: Prediction) -> float | None:
+        """The cosine."""
+        return said["score"]
+
+    def confidence(self, said: Prediction) -> None:
+        """A cosine does not say how sure it is."""
+
     def _encoded(self, examples: Sequence[Example], tokenizer: Tokenizer, labelled: bool, problems: list[str]) -> Iterator[Features]:
         usable: list[tuple[list[str], Features]] = []
         for example in examples:

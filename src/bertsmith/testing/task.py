@@ -104,7 +104,14 @@ def _check_explaining(task: Task, outcome: Outcome) -> None:
     for example, said in zip(outcome.examples, task.decode(outcome), strict=True):
         told = [task.answer(said), task.confidence(said), task.shown(example), dict(task.groups(example)), list(task.taken_for(example, said))]
         json.dumps(told, allow_nan=False)
+        compared = task.compared(example, said)
+        expect(compared is None or compared.column in task.shown(example), f"{name}: compared() is about a column that is not shown")
     json.dumps(task.by_label(outcome), allow_nan=False)
+    details, tables = task.details(outcome), task.tables(outcome)
+    expect(len(details) == len(outcome.examples), f"{name}: details() gives {len(details)} for {len(outcome.examples)} examples")
+    json.dumps([details, [list(table.rows) for table in tables]], allow_nan=False)
+    ragged = [table.name for table in tables if not table.rows or any(row.keys() != table.rows[0].keys() for row in table.rows)]
+    expect(not ragged, f"{name}: the tables {ragged} are empty, or their rows have different columns")
     tuned = task.tuned(outcome)
     expect(type(tuned) is type(task) and tuned.tuned(outcome) == tuned, f"{name}: tuned() once more changes the task")
 

@@ -27,7 +27,7 @@ def evaluate(
     """Measure a fine-tuned model on labelled data.
 
     One JSON object: the task's metrics, an interval for the main one, what an answer without reading would score, and the metrics of every label.
-    With --errors, also the worst cases, what is taken for what, and how well groups of examples are done.
+    With --errors, also the worst cases, what is taken for what, how well groups of examples are done, and what only this kind of task can tell.
     """
     from bertsmith.cli.error_files import check_error_file, write_errors
     from bertsmith.cli.measuring import measures, outcome_of

@@ -1,5 +1,6 @@
 """`bertsmith inspect`: what a text becomes before and inside a model."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,14 +12,18 @@ from bertsmith.core.errors import RecipeError
 EXAMPLE = """\
   bertsmith inspect builtin:mini-zh 使用语言模型来预测下一个词 --masks 5
   bertsmith inspect MODEL "How old are you?" "I am six." --html pair.html
-  bertsmith inspect MODEL "some text" --embedding layer:4 --output layer4.npy"""
+  bertsmith inspect MODEL "some text" --embedding layer:4 --output layer4.npy
+  bertsmith inspect MODEL CONTEXT QUESTION --choice 饭店 --choice 邮局"""
 
 
 def inspect(
     model: Model,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look at; a [MASK] in it is filled.")],
-    text_pair: Annotated[str | None, typer.Argument(metavar="TEXT_PAIR", help="The second text of a pair.")] = None,
+    text_pair: Annotated[str | None, typer.Argument(metavar="TEXT_PAIR", help="The second text of a pair, or the question about a context.")] = None,
     *,
+    choice: Annotated[
+        list[str] | None, typer.Option("--choice", metavar="TEXT", help="A choice of the question, for models of multiple choice. Once for each.")
+    ] = None,
     masks: Annotated[int, typer.Option("--masks", metavar="N", min=0, help="Draw masks as in pre-training, N times.")] = 0,
     unit: Annotated[Literal["token", "word", "ngram"], typer.Option("--unit", help="What is masked together.")] = "word",
     segmenter: Annotated[
@@ -51,9 +56,9 @@ def inspect(
     from bertsmith.inspecting.terminal import view
     from bertsmith.inspecting.vectors import attention_of
 
-    _check(text, text_pair, embedding, output)
+    _check((text, text_pair or "", *(choice or ())), embedding, output)
     checkpoint, found_task = opened_to_look(model, task)
-    found = look(checkpoint, text, text_pair, name=model, task=found_task, masks=masks, unit=unit, segmenter=segmenter)
+    found = look(checkpoint, text, text_pair, choices=choice or (), name=model, task=found_task, masks=masks, unit=unit, segmenter=segmenter)
     attention = attention or layer is not None or head is not None
     weights = attention_of(found.trace, layer, head)
     if html is not None:
@@ -65,18 +70,18 @@ def inspect(
         emit({**found.as_json(), **({"attention": weights.tolist()} if attention else {})})
     elif html is None:
         console = text_console()
-        for part in view(found, embeddings=embeddings, attention=weights if attention else None, title=_title(layer, head)):
+        for part in view(found, embeddings=embeddings, attention=weights if attention else None, title=_title(layer, head, found)):
             console.print(part)
 
 
-def _check(text: str, text_pair: str | None, embedding: str | None, output: Path | None) -> None:
+def _check(texts: Sequence[str], embedding: str | None, output: Path | None) -> None:
     from bertsmith.cli.vectors import check_array_file
 
     if output is not None:
         if embedding is None:
             raise RecipeError("--output is for vectors; say which with --embedding, for instance --embedding sum")
         check_array_file(output)
-    for part in (text, text_pair or ""):
+    for part in texts:
         try:
             part.encode()
         except UnicodeEncodeError as error:
@@ -97,5 +102,6 @@ def _pull(found: Any, name: str, output: Path | None) -> None:
         emit({"position": column.position, "token": column.token, "vector": vector})
 
 
-def _title(layer: int | None, head: int | None) -> str:
-    return f"attention of {f'layer {layer}' if layer else 'the last layer'}, {f'head {head}' if head else 'mean of all heads'}"
+def _title(layer: int | None, head: int | None, found: Any) -> str:
+    of = ", in the choice that is chosen" if found.choices else ""
+    return f"attention of {f'layer {layer}' if layer else 'the last layer'}, {f'head {head}' if head else 'mean of all heads'}{of}"
