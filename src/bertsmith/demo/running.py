@@ -146,8 +146,9 @@ def _about(adapted: StageResult, labelled: int, seeds: int) -> str:
     before, after = (score(metrics.get(split, {}).get("perplexity"), "perplexity") for split in ("before", "valid"))
     gain = f", by which its perplexity on held-out reviews went from {before} to {after}"
     return (
-        f"The model that comes with bertsmith read {plural(adapted.data['train']['rows'], 'sequence')} of raw reviews{gain}. As it comes and adapted, "
-        f"it was then fine-tuned on the same {labelled:,} labelled reviews, with {plural(seeds, 'seed')} each, and measured on the same test reviews: "
+        f"The model that comes with bertsmith read {plural(adapted.data['train']['rows'], 'sequence')} of raw reviews{gain}. "
+        f"As it comes and adapted, it was then fine-tuned on the same {labelled:,} labelled reviews, with {plural(seeds, 'seed')} each, "
+        "and measured on the same test reviews: "
         "mean ± standard deviation."
     )
 
