@@ -277,5 +277,5 @@ def test_real_tags(shared_data):
 
 def test_real_choices(shared_data):
     data = report(read(shared_data / "c3" / "dev.json", needed=("question", "choices")))
-    assert [(finding.code, finding.count) for finding in data.findings] == [("repeated_choices", 1)]
+    assert [(finding.code, finding.count) for finding in data.findings] == [("repeated_choices", 1), ("repeated_ids", 36)]
     assert sum(data.splits["train"]["labels"].values()) == 3816

@@ -201,7 +201,7 @@ def test_fitting_needs_labels_of_0_and_1_and_two_rows():
     assert Embedding().fitted(examples(*PAIRS)) == Embedding()
     with pytest.raises(DataError, match="has 1 pairs; at least two are needed"):
         Embedding().fitted(examples(PAIRS[0]))
-    with pytest.raises(DataError, match=r"(?s)1 labels cannot be used.*train\.tsv:3: label '4\.5' is neither 1"):
+    with pytest.raises(DataError, match=r"(?s)1 label cannot be used.*train\.tsv:3: label '4\.5' is neither 1"):
         Embedding().fitted(examples(*PAIRS[:1], {**PAIRS[1], "label": 4.5}))
 
 

@@ -155,7 +155,7 @@ class TestFitting:
             Tagging().fitted([conll("a", "O"), spans("a")])
 
     def test_bad_rows_are_listed(self):
-        with pytest.raises(DataError, match="1 examples cannot be used") as caught:
+        with pytest.raises(DataError, match="1 example cannot be used") as caught:
             Tagging().fitted([conll("a b", "BL", 3), conll("a", "BL", 6)])
         assert caught.value.problems == ("train.conll:3: 1 tags for 2 tokens",)
 

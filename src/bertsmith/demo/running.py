@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.errors import RecipeError
 from bertsmith.core.progress import Progress, Silence
 from bertsmith.core.types import Example
@@ -24,7 +25,7 @@ from bertsmith.recipe.run import run as run_recipe
 from bertsmith.recipe.schema import Recipe, Stage, read_recipe
 from bertsmith.report import write_report
 from bertsmith.report.records import COMPARISON, Record, read_run
-from bertsmith.report.words import count, score
+from bertsmith.report.words import score
 from bertsmith.tasks.base import Task
 
 RECIPE = Path(__file__).parent / "demo.toml"
@@ -145,8 +146,9 @@ def _about(adapted: StageResult, labelled: int, seeds: int) -> str:
     before, after = (score(metrics.get(split, {}).get("perplexity"), "perplexity") for split in ("before", "valid"))
     gain = f", by which its perplexity on held-out reviews went from {before} to {after}"
     return (
-        f"The model that comes with bertsmith read {count(adapted.data['train']['rows'], 'sequence')} of raw reviews{gain}. As it comes and adapted, "
-        f"it was then fine-tuned on the same {labelled:,} labelled reviews, with {count(seeds, 'seed')} each, and measured on the same test reviews: "
+        f"The model that comes with bertsmith read {plural(adapted.data['train']['rows'], 'sequence')} of raw reviews{gain}. "
+        f"As it comes and adapted, it was then fine-tuned on the same {labelled:,} labelled reviews, with {plural(seeds, 'seed')} each, "
+        "and measured on the same test reviews: "
         "mean ± standard deviation."
     )
 
@@ -171,7 +173,7 @@ def _steps(recipe: Recipe, done: RunResult, predicting: float) -> list[dict[str,
     for stage in recipe.stages:
         members = [one for one in done.stages if one.name == stage.name or one.name.startswith(f"{stage.name}-")]
         seconds = sum(sum(one.seconds.values()) for one in members)
-        what = f"fine-tune {stage.name}, {count(len(members), 'seed')}" if isinstance(stage.objective, Task) else f"{stage.name} to raw text"
+        what = f"fine-tune {stage.name}, {plural(len(members), 'seed')}" if isinstance(stage.objective, Task) else f"{stage.name} to raw text"
         steps.append({"name": what, "seconds": round(seconds, 2)})
     return [*steps, {"name": "predict new sentences", "seconds": round(predicting, 2)}]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bertsmith.core.amounts import plural
 from bertsmith.core.errors import DataError
@@ -12,6 +12,7 @@ from bertsmith.data.checks.finding import Finding
 from bertsmith.data.dataset import Dataset, Problem, by_message
 
 
+@runtime_checkable
 class Judge(Protocol):
     """What is needed of a task."""
 
