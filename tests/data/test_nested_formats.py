@@ -115,7 +115,7 @@ def test_everything_that_is_wrong_in_squad_is_listed_with_its_place(write, inden
     good = question("good", ("c", 0))
     content = {"data": [article(paragraph("c", good, *(wrong for wrong, _ in BAD_SQUAD), good))]}
     path = write("a.json", content, indent=indent)
-    with pytest.raises(DataError, match=f"{len(BAD_SQUAD)} of {len(BAD_SQUAD) + 2} lines") as caught:
+    with pytest.raises(DataError, match=f"{len(BAD_SQUAD)} of {len(BAD_SQUAD) + 2} rows") as caught:
         read(path, needed=QA)
     dataset = read(path, needed=QA, skip_bad_lines=True)
     assert [row.place for row in dataset] == ["data[0].paragraphs[0].qas[0]", f"data[0].paragraphs[0].qas[{len(BAD_SQUAD) + 1}]"]
