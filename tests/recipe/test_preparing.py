@@ -63,7 +63,7 @@ def test_all_that_is_wrong_is_found_at_once_and_before_anything_is_written(world
         (changed(ALONE, **{"from": "broken"}), "config.json is missing"),
         (
             changed(ALONE, **{"from": {"family": "bert", "tokenizer": "vocab.txt", "vocab_size": 3}}),
-            "from: the tokenizer has 31 tokens and the model embeds 3",
+            "from: the vocabulary in a new bert model has 31 tokens and the model embeds 3",
         ),
         (changed(ALONE, **{"from": {"family": "bert", "tokenizer": "no.txt"}}), "from: "),
         (changed(ALONE, task={"name": "pair"}), "no column is known to be text_pair"),

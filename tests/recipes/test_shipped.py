@@ -33,7 +33,7 @@ DIALOGUES = 300
 LINES = 300
 TOKENS = 6_000
 """Lines of a file that has a token in each."""
-PARTS = {"peopledaily/train.10k.txt": "peopledaily/train.txt", "peopledaily/valid.txt": "peopledaily/train.txt"}
+PARTS = {f"peopledaily/{part}.txt": "peopledaily/train.txt" for part in ("train.2k", "train.10k", "valid")}
 """What a recipe asks to be cut out of a file."""
 READING = {"cmrc2018/dev.json": 100, "drcd/dev.json": 10, "drcd/test.json": 5}
 """Articles of nested files."""

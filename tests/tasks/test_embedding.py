@@ -42,12 +42,6 @@ def test_the_texts_of_a_row_stand_end_to_end_and_are_sequences_of_a_batch():
     assert batch.counts == {"embedding": 2}
 
 
-def test_to_predict_takes_two_texts_and_nothing_else():
-    rows = examples({"text": "a", "text_pair": "b", "negative": 5}, {"text": "a"})
-    assert [Embedding().wrong_input(row) for row in rows] == ["", "no text_pair"]
-    assert Embedding().wrong_row(rows[0]) == "negative is '5'; it must be a text or a list of texts"
-
-
 def test_negatives_follow_their_row():
     rows = examples({**PAIRS[0], "negative": ["c", "d"]}, PAIRS[1], {"text": "e", "text_pair": "f", "negative": "g"})
     batch, _ = batch_of(Embedding(), rows)

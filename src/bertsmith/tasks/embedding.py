@@ -139,7 +139,7 @@ class Embedding(SentenceVectors):
         if missing:
             raise ValueError(f"no {' and no '.join(missing)}")
         found = [str(text), str(text if pair is None else pair)]
-        return [*found, *_negatives(example.get("negative"), found)] if labelled else found
+        return [*found, *_negatives(example.get("negative"), found)]
 
     def loss(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of the right text among all of the batch, summed over rows."""

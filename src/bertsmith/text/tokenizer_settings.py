@@ -14,7 +14,7 @@ def mistakes(settings: Mapping[str, Any]) -> Iterator[str]:
 
     Example:
         >>> list(mistakes({"do_lower_case": "yes", "pad_token": {"content": "[PAD]"}, "sep_token": 3}))
-        ["do_lower_case is 'yes'; it must be true or false", "sep_token is 3; it must be a token, or an object with its content"]
+        ["do_lower_case is 'yes'; it must be true or false", 'sep_token is 3; it must be a token, or an object with its content']
     """
     for key in SWITCHES:
         if not isinstance(settings.get(key), bool | None):
