@@ -182,7 +182,7 @@ def test_what_is_shown_is_what_the_model_reads(models: Path):
     filled = inspect(checkpoint, "真", "很", task=prompted)
     assert [token.token for token in filled.tokens.columns] == ["[CLS]", "真", "服", "务", "[MASK]", "[SEP]"]
     assert any("its template has no {text_pair}" in note for note in filled.notes)
-    with pytest.raises(RecipeError, match="needs choices; .*; a choice is given with --choice"):
+    with pytest.raises(RecipeError, match=r"needs choices; .*; a choice is given with --choice"):
         inspect(checkpoint, "真", "很", task=tasks["multiple_choice"]())
 
 
