@@ -59,8 +59,15 @@ def test_what_is_frozen_has_no_gradient():
     vocabulary_loss(states, weight.detach(), bias.detach(), labels).backward()
     [expected] = torch.autograd.grad(by_pytorch(states, weight, bias, labels), [states])
     torch.testing.assert_close(states.grad, expected)
-    with torch.no_grad():
-        assert not vocabulary_loss(states, weight, bias, labels).requires_grad
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_where_nobody_wants_gradients_none_are_computed(mode: type[torch.no_grad], monkeypatch: pytest.MonkeyPatch):
+    given, labels = inputs()
+    expected = by_pytorch(*given, labels)
+    monkeypatch.setattr(module, "_add", lambda *_: pytest.fail("a gradient was computed"))
+    with mode():
+        torch.testing.assert_close(vocabulary_loss(*given, labels), expected.detach())
 
 
 def test_a_second_gradient_is_refused():

@@ -140,13 +140,21 @@ class Encoder(nn.Module):
         Raises:
             ValueError: The batch is longer than the model has positions, or a sequence of it is empty.
         """
-        layout = self.embeddings.layout(batch)
+        layout = self.layout(batch)
         chosen = None if only is None else layout.only(only)
-        states = self.embeddings(batch, layout, token_embeddings)
+        states = self.through_blocks(self.embeddings(batch, layout, token_embeddings), layout, chosen)
+        return Encoded(self.final_norm(states), layout if chosen is None else chosen.layout)
+
+    def layout(self, batch: Batch) -> Layout:
+        """How a batch lies in memory."""
+        return self.embeddings.layout(batch)
+
+    def through_blocks(self, states: Float[Tensor, "tokens hidden"], layout: Layout, chosen: Chosen | None) -> Float[Tensor, "rows hidden"]:
+        """What the blocks make of packed states, one after the other; the last one for the chosen tokens alone."""
         *lower, top = self.stack(list(self.blocks))
         for block in lower:
             states = block(states, layout)
-        return Encoded(self.final_norm(top(states, layout, chosen)), layout if chosen is None else chosen.layout)
+        return top(states, layout, chosen)
 
     def step(self, input_ids: Int[Tensor, "rows new"], cache: Cache) -> Float[Tensor, "rows new hidden"]:
         """States of the next tokens of every row, of what came before them only what is in the cache; for blocks that look backwards only.

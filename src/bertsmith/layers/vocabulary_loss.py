@@ -2,7 +2,7 @@
 
 Scores over a vocabulary are the largest thing in memory while a model learns to write or to fill gaps: hundreds of tokens times tens of thousands
 of numbers, and PyTorch's cross-entropy makes three more of that size. Here some tokens at a time go all the way, from their states to the loss and to
-the gradients of states and weights, in a piece of memory that fits into a processor's cache. The numbers are the same.
+the gradients of states and weights, in a piece of memory of a fixed size. The numbers are the same.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ def vocabulary_loss(
         >>> round(vocabulary_loss(states, weight, torch.zeros(2), torch.tensor([1, 1])).item(), 4)  # log 2, and nothing
         0.6931
     """
+    if not torch.is_grad_enabled():
+        return _accumulated(states, weight, bias, labels, smoothing, _Gradients(None, None, None))
     return _VocabularyLoss.apply(states, weight, bias, labels, smoothing)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
@@ -56,12 +58,9 @@ class _Gradients(NamedTuple):
 class _VocabularyLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-        device = states.device.type
-        precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
         inputs = (states, weight, bias)
         found = _Gradients(*(torch.zeros_like(one) if wanted else None for one, wanted in zip(inputs, ctx.needs_input_grad, strict=False)))
-        with torch.autocast(device, enabled=False):
-            loss = _accumulated(states, weight, bias, labels, smoothing, precision, found)
+        loss = _accumulated(states, weight, bias, labels, smoothing, found)
         ctx.save_for_backward(*found)
         return loss
 
@@ -73,17 +72,19 @@ class _VocabularyLoss(torch.autograd.Function):
         return *(None if gradient is None else gradient.mul_(upstream) for gradient in ctx.saved_tensors), None, None
 
 
-def _accumulated(states: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float, precision: torch.dtype, found: _Gradients) -> Tensor:
-    """The loss; gradients are added to what has been `found`."""
-    matrix, offsets = weight.to(precision), bias.to(precision)
-    total = torch.zeros((), dtype=torch.float32, device=states.device)
-    begin = 0
-    for part, right in zip(*(one.split(max(1, AT_A_TIME // len(weight))) for one in (states.to(precision), labels.unsqueeze(1))), strict=True):
-        scores = F.linear(part, matrix, offsets).float()
-        total += _surprise(scores, right, smoothing)
-        if any(gradient is not None for gradient in found):
-            _add(scores.to(precision), part, matrix, begin, found)
-        begin += len(part)
+def _accumulated(states: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float, found: _Gradients) -> Tensor:
+    """The loss; gradients that are wanted are added to what has been `found`. Products are in the precision that autocast asks for."""
+    device = states.device.type
+    precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
+    total, begin = torch.zeros((), dtype=torch.float32, device=states.device), 0
+    with torch.autocast(device, enabled=False):
+        matrix, offsets = weight.to(precision), bias.to(precision)
+        for part, right in zip(*(one.split(max(1, AT_A_TIME // len(weight))) for one in (states.to(precision), labels.unsqueeze(1))), strict=True):
+            scores = F.linear(part, matrix, offsets).float()
+            total += _surprise(scores, right, smoothing)
+            if any(gradient is not None for gradient in found):
+                _add(scores.to(precision), part, matrix, begin, found)
+            begin += len(part)
     return total
 
 
