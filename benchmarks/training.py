@@ -1,6 +1,6 @@
 """The race of trainings: fine-tuning on real lengths, and masked-language-model pre-training, against the Trainer of `transformers`.
 
-    python -m benchmarks.training                    three repetitions of everything; about 25 minutes on two cores
+    python -m benchmarks.training                    three repetitions of everything; about 80 minutes on two cores
     python -m benchmarks.training --quick            a few updates of each, to see that it works
 
 Three sides take the same number of updates over the very same sequences, from the same weights, with the same hyper-parameters: bertsmith, the
@@ -48,8 +48,7 @@ def race(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     conditions = {**machine(), "versions": {"Python": platform.python_version(), **packages}, "command": _command()}
     results: dict[str, Any] = {}
     for job in [arguments.only] if arguments.only else JOBS:
-        steps = JOBS[job].quick_steps if arguments.quick else JOBS[job].steps
-        data = _process(folder, do="prepare", job=job, place=str(folder / job), data=str(arguments.data), steps=steps)
+        data = _process(folder, do="prepare", job=job, place=str(folder / job), data=str(arguments.data), quick=arguments.quick)
         runs: dict[str, list[Run]] = {side: [] for side in (*SIDES, "floor")}
         results[job] = {"quick": arguments.quick, "repetitions": arguments.repetitions, "conditions": conditions, "data": data, "runs": runs}
     names = [f"{job} {side}" for job in results for side in results[job]["runs"]]
@@ -75,6 +74,7 @@ def _run(job: str, side: str, folder: Path, number: int, data: dict[str, Any]) -
         print(", ".join(f"{rate:.0f} GFLOP/s {precision}" for precision, rate in run.items()), file=sys.stderr)
     else:
         run = _process(folder, do="train", job=job, place=str(folder / job), side=side, seed=number, bfloat16=data["bfloat16"])
+        assert len(run["losses"]) == data["updates"], "every side does the same work"
         print(f"{data['tokens'] / run['seconds']:.0f} tokens/s", file=sys.stderr)
     return run
 
@@ -106,10 +106,10 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def mean_and_deviation(values: Sequence[float]) -> str:
+def mean_and_deviation(values: Sequence[float], digits: int = 3) -> str:
     """Mean and standard deviation, the latter where there are several values."""
-    deviation = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.3f}{deviation}"
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.{digits}f}{deviation}"
 
 
 def curve(losses: Sequence[float], parts: int = 10) -> list[float]:
@@ -139,7 +139,7 @@ def _section(job: Job, result: dict[str, Any]) -> str:
     projection = ", of the vocabulary projection for the masked ones only" if "vocabulary" in data["shape"] else ""
     return f"""## {job.title}
 {SMOKE if result["quick"] else ""}
-{job.what}; {data["updates"]} updates of {BATCH} sequences, {data["tokens"]:,} tokens in all
+{job.what}; {data["updates"]} updates of {BATCH} sequences{_epochs(data)}, {data["tokens"]:,} tokens in all
 ({data["median_length"]:g} a sequence in the median, {data["longest"]} at most). Learning rate {job.learning_rate:g}, {WARMUP:.0%} warm-up,
 linear decay, weight decay {DECAY:g}, clipping at 1, dropout 0.1. Medians over the repetitions ({result["repetitions"]}), the smallest and
 the largest value in brackets; ratios (×) are taken within each repetition.
@@ -158,7 +158,7 @@ length, the Trainer as it comes does not, and over few updates that alone can mo
 {TOLERANCE:g} or there is no page.
 
 {_losses(runs)}
-
+{_scores(runs)}
 {conditions["processor"]} ({", ".join(conditions["instructions"])}), {conditions["cores"]} cores, {data["threads"]} thread(s);
 load {conditions["load"]} when it began. {conditions["date"]}.
 {", ".join(f"{name} {version}" for name, version in conditions["versions"].items())}.
@@ -179,6 +179,22 @@ def _speeds(result: dict[str, Any], floors: dict[str, float]) -> str:
         memory = spread([run["peak"] for run in own])
         rows.append([name, precision, spread([tokens / run["seconds"] for run in own]), *ratios, memory, f"{share:.0%}"])
     return table(head, rows)
+
+
+def _epochs(data: dict[str, Any]) -> str:
+    return f" in {data['epochs']} epochs" if data.get("epochs", 1) > 1 else ""
+
+
+def _scores(runs: dict[str, list[Run]]) -> str:
+    """How long the whole training took and what came of it, for a classifier that was trained to its end."""
+    if "accuracy" not in runs["bertsmith"][0]:
+        return ""
+    rows: list[list[str]] = []
+    for side, name in SIDES.items():
+        scores = [mean_and_deviation([100 * run["accuracy"][part] for run in runs[side]], 1) for part in ("dev", "test")]
+        rows.append([name, spread([run["seconds"] for run in runs[side]]), *scores])
+    head = ["", "seconds of training", "accuracy, development set, %", "accuracy, test set, %"]
+    return f"\nThe accuracy that came of it, mean and standard deviation over the repetitions; every repetition is a seed.\n\n{table(head, rows)}\n"
 
 
 def _losses(runs: dict[str, list[Run]]) -> str:

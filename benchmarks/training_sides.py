@@ -32,21 +32,30 @@ class Job:
     Attributes:
         title: For the report.
         what: Model and text.
-        steps: Updates.
-        quick_steps: Updates of a smoke run.
+        sequences: How many of those there are; None is all.
+        quick: How many in a smoke run.
+        epochs: How often they are read.
         learning_rate: The highest.
     """
 
     title: str
     what: str
-    steps: int
-    quick_steps: int
+    sequences: int | None
+    quick: int
+    epochs: int
     learning_rate: float
 
 
 JOBS = {
-    "finetune": Job("Fine-tuning", "all-MiniLM-L6-v2 (6×384, its published weights), sentences of SST-2", 108, 4, 5e-5),
-    "mlm": Job("MLM pre-training", "BERT 4×256 from random weights, 21,128 tokens (vocabulary of bert-base-chinese), Chinese text", 40, 2, 5e-4),
+    "finetune": Job("Fine-tuning", "all-MiniLM-L6-v2 (6×384, its published weights), all training sentences of SST-2", None, 4 * BATCH, 3, 5e-5),
+    "mlm": Job(
+        "MLM pre-training",
+        "BERT 4×256 from random weights, 21,128 tokens (vocabulary of bert-base-chinese), Chinese text",
+        40 * BATCH,
+        2 * BATCH,
+        1,
+        5e-4,
+    ),
 }
 
 
@@ -68,40 +77,50 @@ def training_flops(shape: dict[str, int], lengths: Iterable[int]) -> float:
     return 3 * forward
 
 
-def prepare(*, job: str, place: str, data: str, steps: int) -> Run:
+def prepare(*, job: str, place: str, data: str, quick: bool) -> Run:
     """Write the start weights, the sequences to train on and those held out, for all sides to read."""
-    import numpy as np
     import torch
 
     from bertsmith.core.precision import multiplies_bfloat16
-    from bertsmith.core.randomness import generator_at
     from bertsmith.data.store import FeatureStore
     from bertsmith.text.tokenizer import Tokenizer
 
     folder = Path(place)
     shape = START[job](folder / "start", Path(data))
     tokenizer, objective = Tokenizer.from_folder(folder / "start"), _objective(job)
-    train, held_out = SEQUENCES[job](Path(data), tokenizer, objective, steps * BATCH)
+    sequences = JOBS[job].quick if quick else JOBS[job].sequences
+    train, others = SEQUENCES[job](Path(data), tokenizer, objective, sequences)
     rows = FeatureStore.build(train, folder / "rows")
-    assert len(rows) == steps * BATCH, "there is less text than the race needs"
-    held_out.sort(key=lambda row: len(row["input_ids"]))
-    for number, start in enumerate(range(0, len(held_out), BATCH)):
-        chunk = held_out[start : start + BATCH]
-        batch = objective.collate(chunk, [generator_at(0, "held out", start + row) for row in range(len(chunk))], tokenizer)
-        (labels,) = batch.labels.values()
-        np.savez(folder / f"held_out.{number}.npz", input_ids=batch.input_ids, attention_mask=batch.attention_mask, labels=labels)
-    lengths = rows.lengths.tolist()
+    assert len(rows) == (sequences or len(rows)), "there is less text than the race needs"
+    for part, held_out in others.items():
+        _write_batches(folder, part, held_out, tokenizer, objective)
+    lengths, epochs = rows.lengths.tolist(), JOBS[job].epochs
     return {
-        "updates": steps,
-        "tokens": sum(lengths),
+        "updates": epochs * -(-len(rows) // BATCH),
+        "epochs": epochs,
+        "tokens": epochs * sum(lengths),
         "median_length": statistics.median(lengths),
         "longest": max(lengths),
-        "held_out": len(held_out),
+        "held_out": len(others["held_out"]),
         "shape": shape,
-        "flops": training_flops(shape, lengths),
+        "flops": epochs * training_flops(shape, lengths),
         "bfloat16": multiplies_bfloat16(torch.device("cpu")),
         "threads": torch.get_num_threads(),
     }
+
+
+def _write_batches(folder: Path, part: str, rows: list[Any], tokenizer: Any, objective: Any) -> None:
+    """Batches of like lengths, with their labels; the same masks for whoever reads them."""
+    import numpy as np
+
+    from bertsmith.core.randomness import generator_at
+
+    rows = sorted(rows, key=lambda row: len(row["input_ids"]))
+    for number, start in enumerate(range(0, len(rows), BATCH)):
+        chunk = rows[start : start + BATCH]
+        batch = objective.collate(chunk, [generator_at(0, "held out", start + row) for row in range(len(chunk))], tokenizer)
+        (labels,) = batch.labels.values()
+        np.savez(folder / f"{part}.{number}.npz", input_ids=batch.input_ids, attention_mask=batch.attention_mask, labels=labels)
 
 
 def _start_finetune(folder: Path, _: Path) -> dict[str, int]:
@@ -133,23 +152,23 @@ def _sizes(config: Any) -> dict[str, int]:
     return {"layers": config.num_hidden_layers, "hidden": config.hidden_size, "inner": config.intermediate_size}
 
 
-def _sequences_finetune(data: Path, tokenizer: Any, task: Any, count: int) -> tuple[list[Any], list[Any]]:
+def _sequences_finetune(data: Path, tokenizer: Any, task: Any, count: int | None) -> tuple[list[Any], dict[str, list[Any]]]:
     from bertsmith.data.readers import read
 
-    parts = [read(data / f"sst2/{part}.txt").examples for part in ("train", "dev")]
-    chosen = [random.Random(0).sample(examples, size) for examples, size in zip(parts, (count, HELD_OUT), strict=True)]
-    train, held_out = (list(task.encode(examples, tokenizer)) for examples in chosen)
-    return train, held_out
+    train, dev, test = (read(data / f"sst2/{part}.txt").examples for part in ("train", "dev", "test"))
+    train = random.Random(0).sample(train, count or len(train))
+    train, dev, test = (list(task.encode(examples, tokenizer)) for examples in (train, dev, test))
+    return train, {"held_out": dev, "test": test}
 
 
-def _sequences_mlm(data: Path, tokenizer: Any, objective: Any, count: int) -> tuple[list[Any], list[Any]]:
+def _sequences_mlm(data: Path, tokenizer: Any, objective: Any, count: int | None) -> tuple[list[Any], dict[str, list[Any]]]:
     from bertsmith.core.types import Example
 
     documents = list(_chinese(data))
     random.Random(0).shuffle(documents)
     lines = (Example({"text": line, "document": number}) for number, document in enumerate(documents) for line in document.splitlines())
     sequences = objective.encode(lines, tokenizer)
-    return list(islice(sequences, count)), list(islice(sequences, HELD_OUT))
+    return list(islice(sequences, count)), {"held_out": list(islice(sequences, HELD_OUT))}
 
 
 def _chinese(data: Path) -> Iterator[str]:
@@ -193,7 +212,12 @@ def _train_bertsmith(job: str, folder: Path, out: Path, seed: int) -> Run:
     objective = _objective(job)
     checkpoint = load(str(folder / "start"), {head: request.labels for head, request in objective.heads().items()})
     options = TrainOptions(
-        epochs=1, batch_size=BATCH, learning_rate=JOBS[job].learning_rate, warmup_rate=WARMUP, weight_decay=DECAY, checkpoint_every=1e9
+        epochs=JOBS[job].epochs,
+        batch_size=BATCH,
+        learning_rate=JOBS[job].learning_rate,
+        warmup_rate=WARMUP,
+        weight_decay=DECAY,
+        checkpoint_every=1e9,
     )
     training = Training(
         model=checkpoint.model,
@@ -205,17 +229,23 @@ def _train_bertsmith(job: str, folder: Path, out: Path, seed: int) -> Run:
         folder=out,
     )
 
-    def summed_loss(inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> float:
+    def batch_of(inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> Batch:
         name = "mlm" if job == "mlm" else "label"
-        batch = Batch(**inputs, token_type_ids=torch.zeros_like(labels.expand_as(inputs["input_ids"])), labels={name: labels})
-        (loss,) = objective.loss(checkpoint.model, batch).values()
+        return Batch(**inputs, token_type_ids=torch.zeros_like(inputs["input_ids"]), labels={name: labels})
+
+    def summed_loss(inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> float:
+        (loss,) = objective.loss(checkpoint.model, batch_of(inputs, labels)).values()
         return float(loss)
 
-    before = _held_out(folder, checkpoint.model, summed_loss)
+    def right(inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> float:
+        return float((objective.scores(checkpoint.model, batch_of(inputs, labels)).argmax(1) == labels.squeeze(1)).sum())
+
+    before = _mean(folder, "held_out", checkpoint.model, summed_loss)
     measured = _measured(training.run)
     losses = [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    after = _held_out(folder, checkpoint.model, summed_loss)
-    return {**measured, "precision": training.precision, "losses": losses, "held_out": [before, after]}
+    after = _mean(folder, "held_out", checkpoint.model, summed_loss)
+    scores = _accuracy(job, folder, checkpoint.model, right)
+    return {**measured, "precision": training.precision, "losses": losses, "held_out": [before, after], **scores}
 
 
 def _train_transformers(job: str, folder: Path, out: Path, seed: int, *, bfloat16: bool | None) -> Run:
@@ -230,7 +260,7 @@ def _train_transformers(job: str, folder: Path, out: Path, seed: int, *, bfloat1
     settings = {"train_sampling_strategy": "group_by_length", "bf16": bfloat16} if best else {}
     arguments = transformers.TrainingArguments(
         output_dir=str(out),
-        num_train_epochs=1,
+        num_train_epochs=JOBS[job].epochs,
         per_device_train_batch_size=BATCH,
         learning_rate=JOBS[job].learning_rate,
         warmup_steps=WARMUP,
@@ -252,12 +282,16 @@ def _train_transformers(job: str, folder: Path, out: Path, seed: int, *, bfloat1
     def summed_loss(inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> float:
         return float(model(**inputs, labels=labels).loss) * int((labels != -100).sum())
 
-    before = _held_out(folder, model, summed_loss)
+    def right(inputs: dict[str, torch.Tensor], labels: torch.Tensor) -> float:
+        return float((model(**inputs).logits.argmax(1) == labels.squeeze(1)).sum())
+
+    before = _mean(folder, "held_out", model, summed_loss)
     measured = _measured(trainer.train)
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    after = _held_out(folder, model, summed_loss)
+    after = _mean(folder, "held_out", model, summed_loss)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return {**measured, "precision": "bfloat16" if bfloat16 else "float32", "losses": losses, "held_out": [before, after]}
+    scores = _accuracy(job, folder, model, right)
+    return {**measured, "precision": "bfloat16" if bfloat16 else "float32", "losses": losses, "held_out": [before, after], **scores}
 
 
 def _peer_rows(job: str, folder: Path, tokenizer: Any) -> tuple[Any, Callable[[list[Any]], Any]]:
@@ -278,19 +312,26 @@ def _peer_rows(job: str, folder: Path, tokenizer: Any) -> tuple[Any, Callable[[l
     return datasets.Dataset.from_dict(columns), lambda rows: collator([{key: row[key] for key in row if key != "length"} for row in rows])
 
 
-def _held_out(folder: Path, model: Any, summed_loss: Callable[[dict[str, Any], Any], float]) -> float:
-    """Mean loss on the sequences that were held out, in float32."""
+def _accuracy(job: str, folder: Path, model: Any, right: Callable[[dict[str, Any], Any], float]) -> Run:
+    """Share of the development and of the test set that a classifier gets right."""
+    if job == "mlm":
+        return {}
+    return {"accuracy": {"dev": _mean(folder, "held_out", model, right), "test": _mean(folder, "test", model, right)}}
+
+
+def _mean(folder: Path, part: str, model: Any, summed: Callable[[dict[str, Any], Any], float]) -> float:
+    """Mean over the labels of a part that was held out, in float32."""
     import numpy as np
     import torch
 
     total, count = 0.0, 0
     model.eval()
     with torch.no_grad():
-        for file in sorted(folder.glob("held_out.*.npz")):
+        for file in sorted(folder.glob(f"{part}.*.npz")):
             with np.load(file) as arrays:
                 inputs = {name: torch.from_numpy(arrays[name]) for name in ("input_ids", "attention_mask")}
                 labels = torch.from_numpy(arrays["labels"])
-            total += summed_loss(inputs, labels)
+            total += summed(inputs, labels)
             count += int((labels != -100).sum())
     return total / count
 

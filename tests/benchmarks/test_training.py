@@ -76,7 +76,8 @@ def test_noise_is_told_from_a_difference():
 
 
 def run(seconds: float, held_out: float) -> dict:
-    return {"seconds": seconds, "peak": 500.0, "precision": "float32", "losses": [2.0, held_out], "held_out": [2.0, held_out]}
+    accuracy = {"dev": held_out / 2, "test": held_out / 4}
+    return {"seconds": seconds, "peak": 500.0, "precision": "float32", "losses": [2.0, held_out], "held_out": [2.0, held_out], "accuracy": accuracy}
 
 
 def results() -> dict:
@@ -87,6 +88,7 @@ def results() -> dict:
     }
     data = {
         "updates": 2,
+        "epochs": 1,
         "tokens": 1200,
         "median_length": 20,
         "longest": 40,
@@ -115,6 +117,16 @@ def test_the_page_compares_within_repetitions():
     assert "| transformers, best setting | 2.000 ± 0.000 | 1.010 ± 0.020 | 2.0000 | 1.010 ± 0.020 | within noise |" in page
     assert "16 GFLOP/s in float32" in page
     assert "smoke" not in page
+
+
+def test_the_page_tells_how_long_a_whole_training_took_and_what_came_of_it():
+    page = report(results())
+    assert "| bertsmith | 1 (1–2) | 50.0 ± 1.0 | 25.0 ± 0.5 |" in page
+    without = results()
+    for side in SIDES:
+        for one in without["finetune"]["runs"][side]:
+            del one["accuracy"]
+    assert "accuracy" not in report(without)
 
 
 def test_a_smoke_run_says_that_it_is_one():
