@@ -58,3 +58,15 @@ def test_a_name_imports_no_more_than_it_needs():
     modules = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert "bertsmith.core.errors" in modules
     assert {"torch", "bertsmith.models"}.isdisjoint(modules)
+
+
+def test_what_was_imported_is_old_to_the_garbage_collector():
+    program = "import gc, bertsmith; bertsmith.load; print(len(gc.get_objects(generation=0)), gc.get_freeze_count(), gc.isenabled())"
+    young, frozen, enabled = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert int(young) < 5000  # torch alone brings a hundred thousand
+    assert (frozen, enabled) == ("0", "True")
+
+
+def test_objects_that_a_program_has_frozen_stay_frozen():
+    program = "import gc, bertsmith; kept = [[] for _ in range(1000)]; gc.freeze(); bertsmith.load; print(gc.get_freeze_count())"
+    assert int(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout) >= 1000

@@ -56,5 +56,21 @@ def test_a_folder_that_cannot_be_imported_is_reported_every_time(tmp_path: Path,
             list(broken)
 
 
+def test_a_thing_that_is_called_like_its_file_is_found_without_the_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    package = tmp_path / "own_files_for_a_test"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "base.py").write_text("from bertsmith.core.registry import Registry\nknown = Registry('shape', 'own_files_for_a_test')\n")
+    (package / "square.py").write_text("from own_files_for_a_test.base import known\n\nknown.register('square')('four corners')\n")
+    (package / "wrong.py").write_text("import a_library_that_nobody_has\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    from own_files_for_a_test.base import known  # pyright: ignore[reportMissingImports]
+
+    assert "square" in known
+    assert known["square"] == "four corners"
+    with pytest.raises(ModuleNotFoundError, match="a_library_that_nobody_has"):
+        list(known)
+
+
 def test_nothing_is_suggested_where_nothing_is_near():
     assert nearest("zebra", ["single", "pair"]) == ""

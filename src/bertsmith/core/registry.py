@@ -1,7 +1,7 @@
 """Things that are found by name: families, objectives, tasks, tunings, segmenters.
 
-A thing lives in one file of its folder and registers itself there. Looking a name up imports the folder first, so a file that is put into the folder
-is registered by being there; no list is kept by hand.
+A thing lives in one file of its folder and registers itself there, so a file that is put into the folder is registered by being there; no list is kept
+by hand. Looking a name up imports the file that is called like it; if there is none, or the name is not in it, the whole folder.
 """
 
 import difflib
@@ -32,7 +32,7 @@ class Registry(Generic[Thing]):
 
     Args:
         kind: What they are, for messages: "task".
-        package: The package whose modules register them, imported on the first look-up.
+        package: The package whose modules register them, imported as names are looked up.
 
     Example:
         >>> colours: Registry[str] = Registry("colour", "bertsmith.core")
@@ -65,14 +65,16 @@ class Registry(Generic[Thing]):
         return add
 
     def __getitem__(self, name: str) -> Thing:
-        self._import_package()
-        if name not in self._things:
+        if name not in self:
             known = ", ".join(sorted(self._things))
             raise UnknownNameError(f"unknown {self.kind} {name!r}{nearest(name, self._things)}; known: {known}")
         return self._things[name]
 
     def __contains__(self, name: object) -> bool:
-        self._import_package()
+        if name not in self._things and name in self._modules():
+            importlib.import_module(f"{self.package}.{name}")
+        if name not in self._things:
+            self._import_package()
         return name in self._things
 
     def __iter__(self) -> Iterator[str]:
@@ -88,9 +90,11 @@ class Registry(Generic[Thing]):
             return
         self._imported = True
         try:
-            package = importlib.import_module(self.package)
-            for module in pkgutil.iter_modules(package.__path__, f"{self.package}."):
-                importlib.import_module(module.name)
+            for module in self._modules():
+                importlib.import_module(f"{self.package}.{module}")
         except BaseException:
             self._imported = False  # half a registry must not pass for a whole one
             raise
+
+    def _modules(self) -> list[str]:
+        return [module.name for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__)]

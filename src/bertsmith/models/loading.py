@@ -202,7 +202,7 @@ def family_of(config: Mapping[str, Any], folder: Path) -> Family:
     file, model_type = folder / "config.json", config.get("model_type")
     if model_type is None:
         raise CheckpointError(f'{file} has no model_type; known: {", ".join(families)}. Add, for instance, "model_type": "bert"')
-    if model_type not in list(families):
+    if str(model_type) not in families:
         hint = nearest(str(model_type), families)
         raise CheckpointError(f"{file} says that model_type is {model_type!r}, which is not built{hint}; built: {', '.join(families)}")
     try:

@@ -1,8 +1,8 @@
 """ModernBERT: an encoder for long texts: rotary positions, gated networks, and layers that see the whole text among many that look nearby.
 
 mmBERT, the encoders of Ettin, gte-modernbert and others are such folders. Published ones say that every n-th layer sees the whole, and name one theta
-for these layers and one for the others; `transformers` 5 lists every layer. Both are read. The published keys are written, for all releases of
-`transformers` know them.
+for these layers and one for the others; `transformers` 5 lists every layer (see `models.layer_kinds`). Both are read. The published keys are
+written, for all releases of `transformers` know them.
 
 Reference: Warner et al. 2024; `AnswerDotAI/ModernBERT`; weight names of `transformers` `ModernBertForMaskedLM`.
 """
@@ -23,11 +23,9 @@ from bertsmith.layers.feed_forward import FeedForward
 from bertsmith.layers.heads import POOLINGS, TransformedClassifier, VocabularyHead
 from bertsmith.layers.rotary import Rotary
 from bertsmith.models.family import Family, Head, families, token_heads
+from bertsmith.models.layer_kinds import not_built, published_keys
 
 LAYER = "model.layers.{}"
-WHOLE, NEAR = "full_attention", "sliding_attention"
-THETAS = {WHOLE: "global_rope_theta", NEAR: "local_rope_theta"}
-"""What `transformers` 5 calls the two kinds of layers, and the published keys of their theta."""
 
 
 @families.register("modernbert")
@@ -106,18 +104,12 @@ class ModernBert(Family):
     @classmethod
     def from_config(cls, config: Mapping[str, Any], origin: str = "config.json") -> Family:
         """Read a `config.json`, as it is published or as `transformers` 5 writes it; see `Family.from_config`."""
-        return super().from_config({**config, **_published_keys(config)}, origin)
+        return super().from_config({**config, **published_keys(config)}, origin)
 
     @classmethod
     def _not_built(cls, config: Mapping[str, Any], fields: set[str]) -> Iterator[str]:
         yield from super()._not_built(config, fields)
-        kinds, layers = config.get("layer_types"), config.get("num_hidden_layers", cls.num_hidden_layers)
-        if kinds is not None and isinstance(layers, int) and _every(kinds, layers) is None:
-            yield f"layer_types is {kinds!r}; built: {WHOLE!r} for the first of {layers} layers and every n-th from there on, {NEAR!r} for all others"
-        rope = config.get("rope_parameters") or {}
-        for kind, parameters in rope.items() if isinstance(rope, dict) else [("", rope)]:
-            if not _plain(kind, parameters):
-                yield f"rope_parameters has {parameters!r} for {kind!r}; built: a rope_theta and the rope_type 'default' for {WHOLE!r} and {NEAR!r}"
+        yield from not_built(config, config.get("num_hidden_layers", cls.num_hidden_layers))
 
     def impossible(self) -> Iterator[str]:
         """Everything in this configuration that cannot be built, one line each."""
@@ -161,30 +153,6 @@ class ModernBert(Family):
             norm_bias=self.norm_bias,
             given_normalised=layer == 0,
         )
-
-
-def _every(kinds: Any, layers: int) -> int | None:
-    """Every how many layers one sees the whole text, by a list of all layers; None where that is not such a list."""
-    counts = (ModernBert.global_attn_every_n_layers, *range(1, layers + 1))
-    return next((count for count in counts if kinds == [NEAR if layer % count else WHOLE for layer in range(layers)]), None)
-
-
-def _published_keys(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What `transformers` 5 says with `layer_types` and `rope_parameters`, in the keys of published folders."""
-    kinds, rope = config.get("layer_types"), config.get("rope_parameters")
-    found = {"global_attn_every_n_layers": _every(kinds, len(kinds))} if isinstance(kinds, list) else {}
-    for kind, parameters in (rope if isinstance(rope, dict) else {}).items():
-        if kind in THETAS and isinstance(parameters, dict):
-            found[THETAS[kind]] = parameters.get("rope_theta")
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _plain(kind: str, parameters: Any) -> bool:
-    """Whether this is how all layers of a kind turn, with nothing stretched."""
-    known = {"rope_theta", "rope_type"}
-    return parameters is None or (
-        kind in THETAS and isinstance(parameters, dict) and parameters.keys() <= known and parameters.get("rope_type", "default") == "default"
-    )
 
 
 def _vocabulary(family: ModernBert, encoder: Encoder, _: int) -> nn.Module:
