@@ -18,7 +18,8 @@ from bertsmith.models import Checkpoint, create
 from bertsmith.models.family import families
 from bertsmith.tasks import Outcome
 from bertsmith.tasks.opening import task_of
-from bertsmith.tasks.text_to_text import TextToText, closed, end_of, until
+from bertsmith.tasks.targets import closed, end_of, until
+from bertsmith.tasks.text_to_text import TextToText
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.train.evaluation import evaluate
 from bertsmith.train.loop import Training
