@@ -85,7 +85,7 @@ def test_a_metric_that_no_part_has_is_told_before_the_first_step(world: Path):
     with pytest.raises(RecipeError) as caught:
         run_together(world, REVIEWS, TEXTS, train={"keep": "best:accuracy"})
     [problem] = caught.value.problems
-    assert "train.keep: got 'best:accuracy'; what is measured: reviews.accuracy" in problem
+    assert "train.keep: got 'best:accuracy' (did you mean 'reviews.accuracy'?); what is measured: reviews.accuracy" in problem
     assert problem.endswith("text.loss, text.perplexity, mean")
 
 

@@ -31,7 +31,7 @@ from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, padded_inputs
 from bertsmith.tasks.base import CHUNK, Belonging, Prediction, Task, tasks
-from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.outcome import Outcome, Output
 from bertsmith.text.tokenizer import Encoding, Frame, Tokenizer
 
 Ids = Int32[np.ndarray, " _"]
@@ -146,6 +146,10 @@ class MultipleChoice(Task):
         """The scores of every question's choices, before any normalisation."""
         scores: Tensor = model.heads["choice"](model.states_for("choice", batch))
         return scores.squeeze(1).float().split(batch.labels["choices"].tolist())
+
+    def blank(self, row: Features) -> Output:
+        """Every choice has the score 0."""
+        return np.zeros(len(row["choices"]), np.float32)
 
     def loss(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy over the choices of each question."""

@@ -17,6 +17,7 @@ from bertsmith.core.types import Batch, Example, Features
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, padded_inputs
 from bertsmith.tasks.base import CHUNK, Task
+from bertsmith.tasks.outcome import Output
 from bertsmith.text.tokenizer import Encoding, Tokenizer
 
 
@@ -67,6 +68,10 @@ class SentenceTask(Task):
     def outputs(self, model: Model, batch: Batch) -> Sequence[Tensor]:
         """The classification head's scores, before any normalisation."""
         return list(self.scores(model, batch))
+
+    def blank(self, row: Features) -> Output:  # noqa: ARG002
+        """Every score is 0."""
+        return np.zeros(self.num_scores, np.float32)
 
     def scores(self, model: Model, batch: Batch) -> Float[Tensor, "batch labels"]:
         """The same, of all rows together."""

@@ -28,7 +28,7 @@ from bertsmith.models.family import Family, Model
 from bertsmith.models.sequence_to_sequence import SequenceToSequence
 from bertsmith.objectives.base import HeadRequest, padded_inputs
 from bertsmith.tasks.base import CHUNK, Prediction, Task
-from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.outcome import Outcome, Output
 from bertsmith.text.tokenizer import Tokenizer
 
 TEXT, PAIR = 0, 1
@@ -135,6 +135,10 @@ class SentenceVectors(Task):
         """The vectors of the texts of every row, of length 1."""
         begins = (batch.labels["side"] == TEXT).nonzero().squeeze(1)
         return torch.tensor_split(self.unit_vectors(model, batch), begins[1:].tolist())
+
+    def blank(self, row: Features) -> Output:
+        """All texts have the same vector."""
+        return np.ones((len(row["sizes"]), 1), np.float32)
 
     def decode(self, outcome: Outcome) -> list[Prediction]:
         """The cosine of the two texts' vectors, -1 to 1."""
