@@ -265,10 +265,8 @@ def _note_misfits(stage: Stage, prepared: Prepared, family: Family, place: Place
     longest = getattr(objective, "max_length", 0)
     if longest > family.max_length:
         here.at("max_length").wrong(f"got {longest}; the model has {family.max_length} positions")
-    if reason := objective.misfit(family):
-        here.wrong(reason)
-    for name, message in objective.beyond(family) if isinstance(objective, Task) else ():
-        here.at(name).wrong(message)
+    for name, message in objective.misfits(family):
+        (here.at(name) if name else here).wrong(message)
     for message, where in _unbuildable(stage, objective, family, here, place.at("tuning")):
         where.wrong(message)
 

@@ -141,10 +141,6 @@ class Task(Objective):
         """Whether the loss is measured during training in the place of the metrics, because these take long; by default not."""
         return False
 
-    def beyond(self, family: Family) -> Iterator[tuple[str, str]]:  # noqa: ARG002
-        """Options that ask for more than a model can do, with what is wrong with them; its `max_length` is looked at anyway."""
-        yield from ()
-
     def within(self, family: Family) -> Task:
         """The same task with nothing longer than a model has positions for."""
         return replace(self, max_length=min(self.max_length, family.max_length))

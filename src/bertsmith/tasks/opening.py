@@ -43,8 +43,9 @@ def task_of(checkpoint: Checkpoint, model: str, wanted: Wanted = None) -> Task:
         raise RecipeError("the task that is asked for cannot be used", problems)
     if task is None:
         raise CheckpointError(f"the task of {model} cannot be used", problems)
-    if reason := task.misfit(checkpoint.model.family):
-        raise CheckpointError(f"{model} cannot do the task {task.name!r}: {reason}")
+    for option, reason in task.misfits(checkpoint.model.family):
+        if not option:  # one that asks for too much is lowered to what the model has
+            raise CheckpointError(f"{model} cannot do the task {task.name!r}: {reason}")
     if task.has_labels and not task.labels and checkpoint.labels:
         task = replace(task, labels=checkpoint.labels)
     lacking = sorted(head for head in task.heads() if head not in checkpoint.stored_heads or head in checkpoint.fresh_heads)

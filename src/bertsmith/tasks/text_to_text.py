@@ -140,7 +140,7 @@ class TextToText(Task):
         """The language model's."""
         return {"lm": HeadRequest()}
 
-    def beyond(self, family: Family) -> Iterator[tuple[str, str]]:
+    def misfits(self, family: Family) -> Iterator[tuple[str, str]]:
         """A source, or a target, that the model has no positions for; for a decoder alone, the two together."""
         positions = family.max_length
         if isinstance(family, SequenceToSequence):

@@ -102,11 +102,10 @@ class SentenceVectors(Task):
         """None."""
         return {}
 
-    def misfit(self, family: Family) -> str:
+    def misfits(self, family: Family) -> Iterator[tuple[str, str]]:
         """Models with a decoder have no states of the text alone."""
         if isinstance(family, SequenceToSequence):
-            return f"a {family.model_type} model has states of the target that it writes, not of a text alone; take an encoder, such as BERT"
-        return ""
+            yield "", f"a {family.model_type} model has states of the target that it writes, not of a text alone; take an encoder, such as BERT"
 
     def label_names(self, examples: Sequence[Example]) -> set[str]:  # noqa: ARG002
         """There are none."""
