@@ -127,7 +127,6 @@ def plan(recipe: Recipe, out: Path, *, resume: bool, fetch: bool, progress: Prog
         job = _job(recipe, stage, jobs, out, files, resume=resume, fetch=fetch, place=place)
         jobs[stage.name] = job
         _note_missing_validation(stage, place.at("train"))
-        _note_unmixable(stage, place.at("tuning"))
         if job.standing.action == "cached":
             continue
         prepared = _prepared(job, place, progress)
@@ -240,12 +239,6 @@ def _note_missing_validation(stage: Stage, place: Place) -> None:
     wanted += [name for name in ("patience", "evaluate_every") if getattr(options, name) is not None]
     if wanted:
         place.wrong(f"{' and '.join(wanted)}: there is no validation data; give data.valid, a file or a share of the training data such as 0.1")
-
-
-def _note_unmixable(stage: Stage, place: Place) -> None:
-    """A technique that leaves one model where the parts need several."""
-    if stage.parts and not stage.tuning.fits_parts:
-        place.wrong(f"{stage.tuning.name!r} makes an adapter of one model, and parts are several: leave it out, or train them one by one")
 
 
 def _note_unmeasured(job: Job, place: Place) -> None:
