@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.registry import nearest
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.models.family import Model
@@ -52,13 +53,8 @@ class SentenceTask(Task):
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
         """Token and segment ids, how many tokens were cut off, and the label."""
         problems: list[str] = []
-        chunk: list[Example] = []
-        for example in examples:
-            chunk.append(example)
-            if len(chunk) == CHUNK:
-                yield from self._encoded(chunk, tokenizer, labelled, problems)
-                chunk = []
-        yield from self._encoded(chunk, tokenizer, labelled, problems)
+        for chunk in chunks(examples, CHUNK, characters):
+            yield from self._encoded(chunk, tokenizer, labelled, problems)
         self.refuse(problems)
 
     def collate(self, rows: Sequence[Features], generators: Sequence[np.random.Generator], tokenizer: Tokenizer) -> Batch:  # noqa: ARG002
@@ -78,8 +74,6 @@ class SentenceTask(Task):
         return model.heads["classification"](model.states_for("classification", batch)).float()
 
     def _encoded(self, examples: Sequence[Example], tokenizer: Tokenizer, labelled: bool, problems: list[str]) -> Iterator[Features]:
-        if not examples:
-            return
         usable, targets = self._targets(examples, labelled, problems)
         for features, target in zip(self._features(usable, tokenizer), targets, strict=True):
             yield features if target is None else {**features, "label": target}

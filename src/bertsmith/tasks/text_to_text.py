@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from itertools import islice
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import MissingExtraError, RecipeError
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.data.dataset import Dataset, Problem
@@ -204,8 +204,7 @@ class TextToText(Task):
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
         """Token ids of source and target, and how many tokens were cut off either."""
         problems: list[str] = []
-        source = iter(examples)
-        while chunk := list(islice(source, CHUNK)):
+        for chunk in chunks(examples, CHUNK, characters):
             reasons = [(example, self._wrong(example, labelled)) for example in chunk]
             problems += [f"{example.where}: {reason}" for example, reason in reasons if reason]
             yield from self._encoded([example for example, reason in reasons if not reason], tokenizer, labelled)

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bertsmith.checkpoint.vectors import VectorSettings
+from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.layers.heads import POOLINGS
 from bertsmith.models.family import Family, Model
@@ -114,8 +115,7 @@ class SentenceVectors(Task):
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
         """Token ids of all texts of an example end to end, how many each text has (`sizes`), and how many were cut off."""
         problems: list[str] = []
-        source = iter(examples)
-        while chunk := list(islice(source, CHUNK)):
+        for chunk in chunks(examples, CHUNK, characters):
             yield from self._encoded(chunk, tokenizer, labelled, problems)
         self.refuse(problems)
 
