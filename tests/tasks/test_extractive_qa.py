@@ -180,6 +180,7 @@ class TestAnswersInTheData:
             ({"n_best": 0}, "n_best is 0"),
             ({"n_best": 21}, "n_best is 21; it must be at most 20"),
             ({"null_threshold": 1.5}, "null_threshold is 1.5; it must be from 0 to 1"),
+            ({"labels": ("a", "b")}, "labels are given; an answer is a place in its context"),
             ({"max_length": 7}, "max_length is 7"),
         ],
     )

@@ -107,6 +107,8 @@ class ExtractiveQuestionAnswering(Task):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.labels:
+            raise ValueError("labels are given; an answer is a place in its context and has no label: leave labels out")
         for name in ("stride", "max_question", "max_answer", "n_best"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")

@@ -231,7 +231,7 @@ def choice_number(label: Any, choices: Sequence[str]) -> int:
     known = [choice.strip() for choice in choices]
     if isinstance(label, str) and text in known:
         return known.index(text)
-    if isinstance(label, bool) or not text.lstrip("-").isdecimal():
+    if isinstance(label, bool) or not text.removeprefix("-").isdecimal():
         raise ValueError(f"label {text[:60]!r} is none of the choices {', '.join(repr(choice[:30]) for choice in known)}{nearest(text, known)}")
     if not 0 <= int(text) < len(choices):
         raise ValueError(f"label {text} is no choice: there are {len(choices)}, numbered from 0 to {len(choices) - 1}")
