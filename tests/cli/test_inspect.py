@@ -193,6 +193,12 @@ def test_a_long_text_is_cut_and_it_is_said(cli: Cli, models: Path):
     assert "… and 24 more tokens" in ran.out, "of 64 the heat map shows 40"
 
 
+def test_a_task_may_ask_for_more_than_the_model_has(cli: Cli, models: Path):
+    ran = cli("inspect", models / "single", "很" * 200, "--task", '{ name = "single", max_length = 4000 }', "--json")
+    assert ran.status == 0, ran.err
+    assert ran.json["prediction"]["label"] in {"差", "好"}
+
+
 def test_the_terminal_shows_everything_that_is_asked_for(cli: Cli, models: Path):
     ran = cli("inspect", models / "single", "zebrafish 很好😀", "--masks", 2, "--embeddings", "--layer", 1, "--head", 2)
     assert (ran.status, ran.err) == (0, "")

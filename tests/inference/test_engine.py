@@ -74,9 +74,14 @@ def test_a_folder_tells_its_task(task, tiny, tmp_path):
     assert found["scores"] == pytest.approx(expected["scores"], abs=1e-5)
 
 
-def test_a_model_without_a_task_cannot_be_opened_to_predict():
+def test_a_model_without_a_task_is_opened_to_make_vectors():
+    engine = Engine.open("builtin:mini-zh")
+    assert engine.task is None
+    assert engine.embed(["今天天气很好"]).shape == (1, 256)
+    with pytest.raises(RecipeError, match="there is nothing to predict: .*Fine-tune the model with `bertsmith run"):
+        next(engine.predict(examples("今天天气很好")))
     with pytest.raises(CheckpointError, match=r"builtin:mini-zh was not fine-tuned for a task .*trained heads: mlm"):
-        Engine.open("builtin:mini-zh")
+        Engine.open("builtin:mini-zh", "single")
 
 
 def test_nothing_gives_nothing(task, tiny):

@@ -13,10 +13,12 @@ import torch
 from bertsmith.core.errors import InterruptedRunError, RecipeError
 from bertsmith.models.family import families
 from bertsmith.models.loading import load
+from bertsmith.objectives.mlm import MaskedLanguageModel
 from bertsmith.recipe import parse, to_toml
 from bertsmith.tasks.mixture import Mixture
 from bertsmith.tasks.text_to_text import TextToText
 from bertsmith.testing.tiny import tiny_family, tiny_model
+from bertsmith.tuning.lora import merge_adapter
 from tests.recipe.conftest import MATCH, Listener, changed, run_stages
 
 TEXTS = {"name": "text", "objective": {"name": "mlm", "unit": "token", "max_length": 32}, "data": {"train": "raw.txt", "valid": 0.2}}
@@ -65,8 +67,10 @@ def test_a_pretraining_objective_beside_a_task(world: Path):
     assert result.stages[0].data.keys() == {"reviews/train", "reviews/valid", "reviews/test", "text/train", "text/valid"}
 
 
-def test_each_part_keeps_the_weights_with_which_it_was_best(world: Path):
-    result = run_together(world, REVIEWS, LENGTHS, train={"epochs": 6, "batch_size": 8, "learning_rate": 3e-3, "keep": "best"})
+@pytest.mark.parametrize("tuning", ["full", {"name": "lora", "rank": 2, "targets": ["query", "value", "widen"]}])
+def test_each_part_keeps_the_weights_with_which_it_was_best(world: Path, tuning: Any):
+    train = {"epochs": 6, "batch_size": 8, "learning_rate": 3e-3, "keep": "best"}
+    result = run_stages(world, {**together(REVIEWS, LENGTHS, train=train), "tuning": tuning})
     lines = [json.loads(line) for line in (world / "out/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     history = [line["valid"] for line in lines if "valid" in line]
     for metric in ("reviews.accuracy", "ratings.spearman"):
@@ -81,11 +85,28 @@ def test_where_no_task_is_measured_the_losses_are(world: Path, keep: str):
     assert "mean" not in metrics
 
 
+def test_a_small_part_is_masked_anew_whenever_it_is_read(world: Path, monkeypatch: pytest.MonkeyPatch):
+    (world / "few.txt").write_text("我爱这书店\n他在酒店\n", encoding="utf-8")
+    few = {**TEXTS, "name": "few", "data": {"train": "few.txt"}}
+    masked: list[str] = []
+    plain = MaskedLanguageModel.collate
+
+    def collate(*arguments: Any) -> Any:
+        batch = plain(*arguments)
+        masked.append(str(batch.input_ids.tolist()))
+        return batch
+
+    monkeypatch.setattr(MaskedLanguageModel, "collate", collate)
+    run_together(world, REVIEWS, few, train={"epochs": 1, "batch_size": 8}, mixture={"sampling": "equal"})
+    assert len(masked) >= 3, "several times within one epoch of the mixture"
+    assert len(set(masked)) > 1
+
+
 def test_a_metric_that_no_part_has_is_told_before_the_first_step(world: Path):
     with pytest.raises(RecipeError) as caught:
         run_together(world, REVIEWS, TEXTS, train={"keep": "best:accuracy"})
     [problem] = caught.value.problems
-    assert "train.keep: got 'best:accuracy'; what is measured: reviews.accuracy" in problem
+    assert "train.keep: got 'best:accuracy' (did you mean 'reviews.accuracy'?); what is measured: reviews.accuracy" in problem
     assert problem.endswith("text.loss, text.perplexity, mean")
 
 
@@ -155,7 +176,6 @@ def test_a_resolved_recipe_with_parts_reads_as_the_same_recipe(world: Path):
         (together(REVIEWS, LENGTHS, mixture={"weights": {"review": 2.0}}), "no part has this name (did you mean 'reviews'?)"),
         (together(REVIEWS, {**LENGTHS, "tasks": "single"}), "unknown key (did you mean 'task'?)"),
         (together(REVIEWS, LENGTHS, mixture={"sampling": "random"}), "sampling"),
-        ({**together(REVIEWS, LENGTHS), "tuning": "lora"}, "'lora' makes an adapter of one model"),
         (together(REVIEWS, {**LENGTHS, "data": {"train": "nowhere.tsv"}}), "part[1].data.train: there is no file"),
     ],
 )
@@ -184,6 +204,20 @@ def test_a_part_is_compared_with_the_stage_that_trained_it_alone(world: Path):
 def test_techniques_that_leave_the_weights_where_they_are(world: Path, tuning: Any):
     stage = {**together(REVIEWS, LENGTHS, train={"epochs": 2, "batch_size": 8, "keep": "best"}), "tuning": tuning}
     assert "mean" in run_stages(world, stage).stages[0].metrics["test"]
+
+
+def test_lora_leaves_ordinary_models_and_an_adapter_of_each(world: Path):
+    train = {"epochs": 3, "batch_size": 8, "learning_rate": 3e-3, "keep": "best"}
+    after = {**changed(MATCH, train={"epochs": 1}), "name": "after", "from": "stage:together"}
+    run_stages(world, {**together(REVIEWS, LENGTHS, train=train), "tuning": {"name": "lora", "rank": 2}}, after)
+    folder = world / "out/stages/together"
+    for place, heads in (("", {}), ("parts/reviews", {"classification": 2}), ("parts/ratings", {"classification": 1})):
+        rebuilt, left = load(str(world / "base"), heads).model, load(str(folder / place / "model")).model
+        before = rebuilt.backbone.state_dict()["blocks.0.attention.query.weight"].clone()
+        merge_adapter(rebuilt, folder / place / "adapter")
+        for name, weight in left.state_dict().items():
+            torch.testing.assert_close(rebuilt.state_dict()[name], weight, msg=f"{place}: {name}")
+        assert not torch.equal(before, rebuilt.backbone.state_dict()["blocks.0.attention.query.weight"]), "it has learned something"
 
 
 def test_a_part_learns_from_its_validation_data_what_it_would_learn_alone(world: Path):

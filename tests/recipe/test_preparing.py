@@ -48,7 +48,7 @@ def test_all_that_is_wrong_is_found_at_once_and_before_anything_is_written(world
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        (changed(ALONE, train={"keep": "best:acuracy"}), ".train.keep: got 'best:acuracy'; what is measured: accuracy, "),
+        (changed(ALONE, train={"keep": "best:acuracy"}), ".train.keep: got 'best:acuracy' (did you mean 'accuracy'?); what is measured: accuracy, "),
         (
             changed(ADAPT, data={"valid": 0.1}, train={"keep": "best:accuracy"}),
             ".train.keep: got 'best:accuracy'; what is measured: loss, perplexity",

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from bertsmith.core.errors import DataError
 from bertsmith.core.types import Features
 from bertsmith.data.dataset import Dataset
+from bertsmith.metrics import retrieval
+from bertsmith.report.errors import analysed
 from bertsmith.tasks.embedding import ITSELF, NOT_A_PAIR, NOTHING_TO_FIND, Embedding
 from bertsmith.tasks.outcome import Outcome
 from tests.tasks.sentences import TOKENIZER, batch_of, examples, saying
@@ -262,3 +264,14 @@ def test_many_rows_are_ranked_block_by_block(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("bertsmith.tasks.embedding.BLOCK", 7)
     assert Embedding().correct(outcome(rows, vectors)).tolist() == whole.tolist()
     assert len(set(whole.tolist())) > 5
+
+
+def test_an_error_analysis_ranks_once(monkeypatch: pytest.MonkeyPatch):
+    ranked: list[int] = []
+    plain = retrieval.ranks
+    monkeypatch.setattr(retrieval, "ranks", lambda scores, right: ranked.append(len(right)) or plain(scores, right))
+    found = outcome([*PAIRS], [[EAST, BETWEEN], [NORTH, NORTH]])
+    analysed(Embedding(), found)
+    Embedding().interval(found)
+    Embedding().baseline(found)
+    assert ranked == [2]

@@ -16,6 +16,7 @@ from bertsmith.core.errors import DataError
 from bertsmith.core.types import IGNORED, Example, Features
 from bertsmith.data.dataset import Dataset
 from bertsmith.inference.engine import Engine
+from bertsmith.metrics import reading
 from bertsmith.models import create
 from bertsmith.tasks.extractive_qa import ExtractiveQuestionAnswering as Reading
 from bertsmith.tasks.outcome import Outcome
@@ -179,6 +180,7 @@ class TestAnswersInTheData:
             ({"n_best": 0}, "n_best is 0"),
             ({"n_best": 21}, "n_best is 21; it must be at most 20"),
             ({"null_threshold": 1.5}, "null_threshold is 1.5; it must be from 0 to 1"),
+            ({"labels": ("a", "b")}, "labels are given; an answer is a place in its context"),
             ({"max_length": 7}, "max_length is 7"),
         ],
     )
@@ -296,6 +298,15 @@ class TestMetrics:
         assert Reading(max_length=16, unanswerable=True, null_threshold=0.3).tuned(outcome).null_threshold == 0.3
         assert Reading(max_length=16, unanswerable=False).tuned(outcome).null_threshold is None
 
+    def test_a_threshold_is_found_where_silence_is_certain_and_wrong(self):
+        task = Reading(max_length=16, unanswerable=True)
+        found = [example("e f"), example("g h"), example(None)]
+        outcome = said(task, rows_of(task, *found), found, (2, 3.0, 3, 3.0), (4, 3.0, 5, 3.0), (0, 1.0, 0, 1.0), silence=99.0)
+        assert {one["no_answer"] for one in task.decode(outcome)} == {1.0}
+        tuned = task.tuned(outcome)
+        assert tuned.null_threshold == 1.0, "no doubt is beyond it"
+        assert (task.metrics(outcome)["f1"], tuned.metrics(outcome)["f1"]) == pytest.approx((1 / 3, 2 / 3))
+
     def test_the_baseline_is_a_sentence_or_nothing(self):
         context = "李白是诗人。杜甫生于巩县。他们是朋友。"
         assert nearest_sentence("杜甫生在哪里？", context) == "杜甫生于巩县。"
@@ -317,6 +328,13 @@ class TestMetrics:
         outcome = said(task, rows, found, (3, 9.0, 4, 9.0))
         assert task.metrics(outcome)["f1"] == pytest.approx(2 * 2 / (2 + 4)), "characters, without 、"
         assert Reading(metric="squad").metrics(outcome)["f1"] == 0.0
+
+    def test_the_language_is_told_by_the_beginnings_of_contexts(self, monkeypatch: pytest.MonkeyPatch):
+        lengths: list[int] = []
+        monkeypatch.setattr(reading, "script_for", lambda texts: lengths.extend(map(len, texts)) or "squad")
+        found = [example("e f", context=CONTEXT + " k" * 5000)]
+        Reading().baseline(Outcome([], [], found, TOKENIZER))
+        assert lengths == [2000], "a book is not counted through for every question"
 
     def test_right_are_all_answers_or_what_the_file_scores_by(self):
         assert right_answers(example(answers=answered("e", "f"))) == ["e", "f"]

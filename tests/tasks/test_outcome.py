@@ -1,5 +1,7 @@
 """Rows find their examples again, also when a bootstrap draws one twice."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from bertsmith.core.types import Example
@@ -38,3 +40,16 @@ def test_examples_of_one_row_each_are_chosen_with_their_rows():
     drawn = Outcome([np.full(1, float(number)) for number in range(3)], rows, EXAMPLES).chosen(np.array([1, 1]))
     assert [row["input_ids"].item() for row in drawn.rows] == [1, 1]
     assert drawn.scores.tolist() == [[1.0], [1.0]]
+
+
+def test_what_is_made_of_it_is_made_once():
+    asked: list[int] = []
+
+    def total(of: Outcome, factor: int) -> float:
+        asked.append(factor)
+        return factor * sum(output.item() for output in of.outputs)
+
+    found = outcome(0, 1)
+    assert [found.once(total, factor) for factor in (1, 2, 1)] == [1.0, 2.0, 1.0]
+    assert asked == [1, 2]
+    assert replace(found, outputs=[np.full(1, 4.0)] * 2).once(total, 1) == 8.0, "what was made of another one says nothing of it"

@@ -101,3 +101,8 @@ def test_what_an_analysis_needs():
     assert TASK.confidence(said) is None
     assert TASK.groups(labelled("3.5")[0]) == {"label": 3.5}
     assert TASK.label_counts(Dataset(labelled(1, 2))) == {}, "numbers are not counted one by one"
+
+
+def test_there_is_one_number_and_not_several():
+    with pytest.raises(ValueError, match="labels has 2 names, and there is one number"):
+        Regression(labels=("a", "b"))

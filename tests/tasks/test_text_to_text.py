@@ -18,7 +18,8 @@ from bertsmith.models import Checkpoint, create
 from bertsmith.models.family import families
 from bertsmith.tasks import Outcome
 from bertsmith.tasks.opening import task_of
-from bertsmith.tasks.text_to_text import TextToText, closed, end_of, until
+from bertsmith.tasks.targets import closed, end_of, until
+from bertsmith.tasks.text_to_text import TextToText
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.train.evaluation import evaluate
 from bertsmith.train.loop import Training
@@ -186,14 +187,14 @@ class TestBadData:
 
     def test_what_a_model_has_no_positions_for(self):
         bart, gpt2 = (families[name].from_config(CONFIGS[name] | {"vocab_size": 20, "pad_token_id": 0}) for name in CONFIGS)
-        assert list(TASK.beyond(bart)) == list(TASK.beyond(gpt2)) == []
-        assert dict(replace(TASK, max_new_tokens=30).beyond(bart)) == {"max_new_tokens": "got 30; the model has 24 positions"}
-        [(name, message)] = replace(TASK, max_length=30).beyond(gpt2)
+        assert list(TASK.misfits(bart)) == list(TASK.misfits(gpt2)) == []
+        assert dict(replace(TASK, max_new_tokens=30).misfits(bart)) == {"max_new_tokens": "got 30; the model has 24 positions"}
+        [(name, message)] = replace(TASK, max_length=30).misfits(gpt2)
         assert name == "max_length"
         assert "max_length = 30 and max_new_tokens = 12 are one sequence to a decoder alone, and the model has 32 positions" in message
         within = TextToText().within(gpt2)
         assert within.max_length + within.max_new_tokens - 1 == 32
-        assert list(within.beyond(gpt2)) == []
+        assert list(within.misfits(gpt2)) == []
         assert (TextToText().within(bart).max_length, TextToText().within(bart).max_new_tokens) == (24, 24)
 
 

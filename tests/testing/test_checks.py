@@ -282,6 +282,10 @@ TASKS: dict[str, tuple[Change, str]] = {
     "a prediction too few": ({"decode": lambda self, outcome: SINGLE.decode(self, outcome)[1:]}, "5 predictions for 6 examples"),
     "a metric that is no number": ({"metrics": lambda self, outcome: {"accuracy": float("nan")}}, r"the metrics \['accuracy'\] are not finite"),
     "a metric that is not measured": ({"best_metric": "f2"}, r"best_metric is 'f2', and metrics\(\) gives"),
+    "a metric that comes and goes": (
+        {"metrics": lambda self, outcome: {"accuracy": 1.0, **({"sure": 1.0} if outcome.scores.any() else {})}},
+        r"metrics\(\) gives \['accuracy', 'sure'\], and \['accuracy'\] where blank\(\)",
+    ),
     "scores that look around": (
         {"scores": lambda self, model, batch: SINGLE.scores(self, model, batch) + len(batch.input_ids)},
         "what is said of row 0 depends on its neighbours",

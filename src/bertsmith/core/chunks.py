@@ -1,7 +1,7 @@
 """A stream in pieces that fit into memory."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from bertsmith.core.types import Example
 
@@ -37,5 +37,16 @@ def chunks(items: Iterable[Item], most: int, weight: Callable[[Item], int], heav
 
 
 def characters(example: Example) -> int:
-    """Characters of all texts of an example."""
-    return sum(len(value) for value in example.values.values() if isinstance(value, str))
+    """Characters of all texts of an example, those in lists included.
+
+    Example:
+        >>> characters(Example({"tokens": ["New", "York"], "text": "in", "label": 1}))
+        9
+    """
+    return sum(map(_characters, example.values.values()))
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    return sum(len(item) for item in cast("list[Any]", value) if isinstance(item, str)) if isinstance(value, list) else 0

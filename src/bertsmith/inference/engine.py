@@ -100,22 +100,27 @@ class Engine:
 
     @classmethod
     def open(cls, model: str | Path, task: str | Mapping[str, Any] | None = None, *, precision: str = "auto", device: str = "auto") -> Engine:
-        """A fine-tuned model, ready to predict what it was trained for.
+        """A model, ready to predict what it was trained for; one that was trained for no task, to make vectors.
 
         Args:
             model: A folder, `builtin:NAME`, or a name on the Hub.
-            task: The task's name, or its table as in a recipe; where it is None, the folder has to tell.
+            task: The task's name, or its table as in a recipe; where it is None, what the folder tells.
             precision: As for the class.
             device: As for the class.
 
         Raises:
-            CheckpointError: The model cannot be opened, or was not fine-tuned for a task that is known here.
+            CheckpointError: The model cannot be opened, or cannot do the task that is asked for, here or in its folder.
             RecipeError: As for the class; or the task's table cannot be used.
+
+        Example:
+            >>> Engine.open("builtin:mini-zh").embed(["今天天气很好"]).shape
+            (1, 256)
         """
-        from bertsmith.tasks.opening import task_of  # reads tables, which takes time to learn
+        from bertsmith.tasks.opening import task_of, tells_task  # reads tables, which takes time to learn
 
         checkpoint = load(str(model))
-        return cls(checkpoint, task_of(checkpoint, str(model), task), precision=precision, device=device)
+        found = None if task is None and not tells_task(checkpoint) else task_of(checkpoint, str(model), task)
+        return cls(checkpoint, found, precision=precision, device=device)
 
     @property
     def hidden_size(self) -> int:
@@ -249,7 +254,10 @@ class Engine:
 
     def _known_task(self) -> Task:
         if self.task is None:
-            raise RecipeError("there is nothing to predict: the engine was made without a task")
+            raise RecipeError(
+                "there is nothing to predict: the engine is without a task. Fine-tune the model with `bertsmith run RECIPE.toml`, or open it with "
+                "the whole table of a task that needs no training: see `bertsmith tasks prompted`"
+            )
         return self.task
 
     def _in_order(self, rows: Sequence[Features], compute: Callable[[list[Features]], Sequence[Tensor]]) -> list[Output]:

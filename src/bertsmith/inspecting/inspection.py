@@ -162,6 +162,7 @@ def inspect(  # noqa: PLR0913
     """
     if not text.strip() or (text_pair is not None and not text_pair.strip()):
         raise RecipeError("the text is empty; there is nothing to look at")
+    task = task and task.within(checkpoint.model.family)
     given = _named(task, text, text_pair, choices)
     with torch.inference_mode():
         outcome = None if task is None or not _is_asked(task, text_pair) else _outcome(checkpoint, task, given)

@@ -61,9 +61,13 @@ class Objective(ABC):
     def heads(self) -> Mapping[str, HeadRequest]:
         """The heads that it trains, by name."""
 
-    def misfit(self, family: Family) -> str:  # noqa: ARG002
-        """Why the models of a family are of no use to it, whatever heads they have; empty where they are."""
-        return ""
+    def misfits(self, family: Family) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        """What the models of a family cannot do for it, whatever heads they have; its `max_length` is looked at anyway.
+
+        Returns:
+            Every option that asks for too much, with what is wrong; an empty name where the models are of no use at all.
+        """
+        yield from ()
 
     @abstractmethod
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer) -> Iterator[Features]:

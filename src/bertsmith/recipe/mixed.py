@@ -4,7 +4,7 @@
 
     stages/NAME/model/                the shared encoder, without heads: what later stages start from
                 parts/PART/model/     a part's model, ready to be used
-                           predictions.jsonl
+                           adapter/, predictions.jsonl
 
 A part whose task and data are those of an earlier stage of the recipe, which trained it alone, is compared with it.
 """
@@ -12,6 +12,7 @@ A part whose task and data are those of an earlier stage of the recipe, which tr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 from bertsmith.core.progress import Progress
@@ -23,11 +24,10 @@ from bertsmith.recipe.planning import Job
 from bertsmith.recipe.preparing import Prepared
 from bertsmith.recipe.processes import is_first, meet
 from bertsmith.recipe.result import StageResult
-from bertsmith.recipe.stage import Clock, Notes, begun, edited, evaluated, opened, result_of, save_stage, trained
+from bertsmith.recipe.stage import Clock, Notes, begun, edited, evaluated, finish, opened, result_of, save_stage
 from bertsmith.tasks.mixture import OF_PART, Mixture
 from bertsmith.train.evaluation import Evaluation, HeldOut, joined_metrics
 from bertsmith.train.loop import Training
-from bertsmith.train.resume import copied_weights
 
 PARTS = "parts"
 
@@ -53,7 +53,7 @@ def run_mixture(job: Job, earlier: Sequence[Job], progress: Progress) -> StageRe
         folder=job.folder.path,
         progress=notes,
     )
-    done = trained(job, training)
+    done = training.run(resume=job.standing.action == "resume")
     clock.seconds["train"] = round(done.seconds, 3)
     metrics = _finished(job, prepared, training, checkpoint, clock, notes)
     notes.note(f"{job.title}: model/ holds the encoder that its parts share; their models are parts/{{{','.join(prepared.parts)}}}/model beside it")
@@ -93,23 +93,28 @@ def _held_out(prepared: Prepared, split: str) -> dict[str, HeldOut]:
 def _finished(
     job: Job, prepared: Prepared, training: Training, checkpoint: Checkpoint, clock: Clock, notes: Notes
 ) -> dict[str, dict[str, float | None]]:
-    """Measure and save every part with the weights with which it was best, as if it had been trained alone; then the encoder."""
+    """Measure and save every part with the weights with which it was best, as if it had been trained alone; then the encoder.
+
+    A part is a copy, for the technique makes an ordinary model of each.
+    """
     mixture, model = prepared.objective, checkpoint.model
     assert isinstance(mixture, Mixture), "a stage with parts trains a mixture"
-    last = copied_weights(model)
     found: dict[str, dict[str, Evaluation]] = {"valid": {}, "test": {}}
     for stage in job.stage.parts:
-        part = Checkpoint(mixture.view(model, stage.name).eval(), checkpoint.tokenizer)
+        folder = job.folder.path / PARTS / stage.name
+        part = Checkpoint(deepcopy(mixture.view(model, stage.name)).eval(), checkpoint.tokenizer)
         if stage.name in training.best:
             part.model.load_state_dict(training.best[stage.name])
+        finish(job, part.model, folder)
         with clock.phase("evaluate"):
             learned, measured = evaluated(part, prepared.parts[stage.name], job.of_part(stage), notes)
         for split, evaluation in measured.items():
             found[split][stage.name] = evaluation
         if is_first():
             with clock.phase("save"):
-                save_stage(part, learned, job.folder.path / PARTS / stage.name, measured.get("test"))
-        model.load_state_dict(last)
+                save_stage(part, learned, folder, measured.get("test"))
+    encoder = model.with_heads({})
+    finish(job, encoder, job.folder.path)
     if is_first():
-        save(Checkpoint(model.with_heads({}), checkpoint.tokenizer), job.folder.model)
+        save(Checkpoint(encoder, checkpoint.tokenizer), job.folder.model)
     return {split: {**joined_metrics(mixture, evaluations)} for split, evaluations in found.items() if evaluations}

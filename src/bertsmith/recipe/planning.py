@@ -11,11 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bertsmith.core.errors import RecipeError, UserError
 from bertsmith.core.fields import Place
 from bertsmith.core.progress import Progress
+from bertsmith.core.registry import nearest
 from bertsmith.models.family import Family, without_values
 from bertsmith.objectives.base import Objective
 from bertsmith.recipe.files import digest, source_digests
@@ -27,7 +26,7 @@ from bertsmith.recipe.standing import STAGES, StageFolder, Standing, inputs_of
 from bertsmith.recipe.starts import Start, examined, is_here
 from bertsmith.tasks.base import Task
 from bertsmith.tasks.outcome import Outcome
-from bertsmith.tasks.sentence import SentenceTask
+from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.train.batches import total_steps
 from bertsmith.train.mixing import MixedCourse
 from bertsmith.train.options import TrainOptions
@@ -37,9 +36,6 @@ OBJECTIVE_METRICS = ("loss", "perplexity")
 
 BY = "best:"
 """Before the metric that weights are kept by."""
-
-NAMING_ROWS = 64
-"""Rows that are scored to find out which metrics a task has."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +127,6 @@ def plan(recipe: Recipe, out: Path, *, resume: bool, fetch: bool, progress: Prog
         job = _job(recipe, stage, jobs, out, files, resume=resume, fetch=fetch, place=place)
         jobs[stage.name] = job
         _note_missing_validation(stage, place.at("train"))
-        _note_unmixable(stage, place.at("tuning"))
         if job.standing.action == "cached":
             continue
         prepared = _prepared(job, place, progress)
@@ -246,18 +241,14 @@ def _note_missing_validation(stage: Stage, place: Place) -> None:
         place.wrong(f"{' and '.join(wanted)}: there is no validation data; give data.valid, a file or a share of the training data such as 0.1")
 
 
-def _note_unmixable(stage: Stage, place: Place) -> None:
-    """A technique that leaves one model where the parts need several."""
-    if stage.parts and not stage.tuning.fits_parts:
-        place.wrong(f"{stage.tuning.name!r} makes an adapter of one model, and parts are several: leave it out, or train them one by one")
-
-
 def _note_unmeasured(job: Job, place: Place) -> None:
     """Weights that are to be kept by a metric that nobody measures."""
     keep = job.stage.train.keep
-    known = () if job.prepared is None or job.start is None else _metric_names(job.stage, job.prepared)
-    if known and keep.startswith(BY) and keep.removeprefix(BY) not in known:
-        place.wrong(f"got {keep!r}; what is measured: {', '.join(known)}")
+    if job.prepared is None or job.start is None or not keep.startswith(BY):
+        return
+    metric, known = keep.removeprefix(BY), _metric_names(job.stage, job.prepared, job.start.tokenizer)
+    if known and metric not in known:
+        place.wrong(f"got {keep!r}{nearest(metric, known)}; what is measured: {', '.join(known)}")
 
 
 def _note_misfits(stage: Stage, prepared: Prepared, family: Family, place: Place) -> None:
@@ -267,10 +258,8 @@ def _note_misfits(stage: Stage, prepared: Prepared, family: Family, place: Place
     longest = getattr(objective, "max_length", 0)
     if longest > family.max_length:
         here.at("max_length").wrong(f"got {longest}; the model has {family.max_length} positions")
-    if reason := objective.misfit(family):
-        here.wrong(reason)
-    for name, message in objective.beyond(family) if isinstance(objective, Task) else ():
-        here.at(name).wrong(message)
+    for name, message in objective.misfits(family):
+        (here.at(name) if name else here).wrong(message)
     for message, where in _unbuildable(stage, objective, family, here, place.at("tuning")):
         where.wrong(message)
 
@@ -289,23 +278,21 @@ def _unbuildable(stage: Stage, objective: Objective, family: Family, here: Place
         yield str(error), tuning
 
 
-def _metric_names(stage: Stage, prepared: Prepared) -> tuple[str, ...]:
-    """The metrics of a stage, found by scoring a few rows; none where that cannot be done."""
+def _metric_names(stage: Stage, prepared: Prepared, tokenizer: Tokenizer) -> tuple[str, ...]:
+    """What is measured of a stage during training; nothing without validation data."""
     if stage.parts:
-        return _metric_names_of_parts(stage, prepared)
-    if prepared.objective.validated_by_loss:
+        return _metric_names_of_parts(stage, prepared, tokenizer)
+    task = prepared.objective
+    if task.validated_by_loss:
         return OBJECTIVE_METRICS
-    rows = prepared.rows.get("valid")
-    if rows is None or not isinstance(prepared.objective, SentenceTask):
-        return ()
-    few = rows[:NAMING_ROWS]
-    nothing = [np.zeros(prepared.objective.num_scores, np.float32)] * len(few)
-    return tuple(prepared.objective.metrics(Outcome(nothing, few)))
+    assert isinstance(task, Task), "an objective is measured by its loss"
+    rows = list(prepared.rows.get("valid", ()))
+    outcome = Outcome([task.blank(row) for row in rows], rows, prepared.examples.get("valid", ()), tokenizer)
+    return tuple(task.metrics(outcome)) if rows else ()
 
 
-def _metric_names_of_parts(stage: Stage, prepared: Prepared) -> tuple[str, ...]:
-    known = {part.name: _metric_names(part, prepared.parts[part.name]) for part in stage.parts if part.data.valid is not None}
-    if not all(known.values()):
-        return ()
-    only_losses = all(prepared.parts[name].objective.validated_by_loss for name in known)
+def _metric_names_of_parts(stage: Stage, prepared: Prepared, tokenizer: Tokenizer) -> tuple[str, ...]:
+    parts = {part.name: prepared.parts[part.name] for part in stage.parts if part.data.valid is not None}
+    known = {part.name: _metric_names(part, parts[part.name], tokenizer) for part in stage.parts if part.name in parts}
+    only_losses = all(part.objective.validated_by_loss for part in parts.values())
     return (*(f"{name}.{metric}" for name, metrics in known.items() for metric in metrics), "loss" if only_losses else "mean")

@@ -232,9 +232,14 @@ def _training(job: Job, prepared: Prepared, checkpoint: Checkpoint, notes: Notes
 def trained(job: Job, training: Training) -> TrainResult:
     """Train, and let the technique finish."""
     done = training.run(resume=job.standing.action == "resume")
-    with own_folder(job.folder.path) as folder:
-        job.stage.tuning.finish(training.model, folder, _base(job))
+    finish(job, training.model, job.folder.path)
     return done
+
+
+def finish(job: Job, model: Model, folder: Path) -> None:
+    """Let the technique leave an ordinary model behind, and in a folder what is its own."""
+    with own_folder(folder) as own:
+        job.stage.tuning.finish(model, own, _base(job))
 
 
 def _base(job: Job) -> str:

@@ -28,7 +28,7 @@ from bertsmith.metrics.uncertainty import Interval, bootstrap_interval
 from bertsmith.models.family import Family, Model
 from bertsmith.objectives.base import Objective
 from bertsmith.tasks.marked import Compared, Marked
-from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.outcome import Outcome, Output
 from bertsmith.tasks.tables import Table
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -141,10 +141,6 @@ class Task(Objective):
         """Whether the loss is measured during training in the place of the metrics, because these take long; by default not."""
         return False
 
-    def beyond(self, family: Family) -> Iterator[tuple[str, str]]:  # noqa: ARG002
-        """Options that ask for more than a model can do, with what is wrong with them; its `max_length` is looked at anyway."""
-        yield from ()
-
     def within(self, family: Family) -> Task:
         """The same task with nothing longer than a model has positions for."""
         return replace(self, max_length=min(self.max_length, family.max_length))
@@ -251,6 +247,10 @@ class Task(Objective):
     @abstractmethod
     def outputs(self, model: Model, batch: Batch) -> Sequence[Tensor]:
         """What the model says of every row of a batch, without what padding adds to it; one row's does not depend on its neighbours."""
+
+    @abstractmethod
+    def blank(self, row: Features) -> Output:
+        """What `outputs` would be of a row if nothing had been read: by it the metrics are known by name before there is a model."""
 
     @abstractmethod
     def decode(self, outcome: Outcome) -> list[Prediction]:

@@ -156,16 +156,16 @@ class Embedding(SentenceVectors):
 
     def metrics(self, outcome: Outcome) -> dict[str, float]:
         """How often the right text is the nearest, or among the 5 or 10 nearest, of all pairs and negatives; and the mean of 1 / its rank. 0-1."""
-        found = _ranks(outcome).rank
+        found = outcome.once(_ranks).rank
         return {**{f"recall@{depth}": float((found <= depth).mean()) for depth in DEPTHS}, "mrr": float((1 / found).mean())}
 
     def correct(self, outcome: Outcome) -> np.ndarray:
         """1 / the rank of the right text."""
-        return 1 / _ranks(outcome).rank
+        return 1 / outcome.once(_ranks).rank
 
     def baseline(self, outcome: Outcome) -> dict[str, float]:
         """What is to be expected of any order."""
-        among = _ranks(outcome).among
+        among = outcome.once(_ranks).among
         mean = [(1 / np.arange(1, number + 1)).mean() for number in among]
         return {**{f"recall@{depth}": float(np.minimum(depth / among, 1).mean()) for depth in DEPTHS}, "mrr": float(np.mean(mean))}
 
@@ -182,12 +182,12 @@ class Embedding(SentenceVectors):
         offered = [*(own[PAIR] for own in texts), *(text for own in texts for text in own[PAIR + 1 :])]
         return [
             {"rank": rank, "of": among, "cosine": round(cosine, 6), **({"nearest other": offered[nearest]} if among > 1 else {})}
-            for rank, among, nearest, cosine in zip(*(column.tolist() for column in _ranks(outcome)), cosines(outcome).tolist(), strict=True)
+            for rank, among, nearest, cosine in zip(*(column.tolist() for column in outcome.once(_ranks)), cosines(outcome).tolist(), strict=True)
         ]
 
     def tables(self, outcome: Outcome) -> list[Table]:
         """At which rank the right text is."""
-        found = _ranks(outcome).rank
+        found = outcome.once(_ranks).rank
         numbers = [(name, int(((found >= first) & (found <= last)).sum())) for name, first, last in DEPTHS_SHOWN]
         rows = [{"rank": name, "texts": number, "share": number / len(found)} for name, number in numbers]
         return [Table("Where the right text ranks", "Among all texts of the data, by the cosine; at rank 1 it is found.", rows)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, padded_inputs
 from bertsmith.tasks.base import CHUNK, ROUNDS, Belonging, Prediction, Task, tasks
 from bertsmith.tasks.marked import Compared, Mark, Marked
-from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.outcome import Outcome, Output
 from bertsmith.tasks.questions import (
     compared,
     grades,
@@ -36,36 +36,17 @@ from bertsmith.tasks.questions import (
     wrong_answers,
     wrong_question,
 )
-from bertsmith.tasks.spans import TRIED, Choice, Part, best_spans, merged, shares
+from bertsmith.tasks.spans import TRIED
 from bertsmith.tasks.tables import Table
+from bertsmith.tasks.verdicts import EVEN, Verdict, threshold_between, verdicts
 from bertsmith.text.tokenizer import Frame, Pieces, Tokenizer
 from bertsmith.text.windows import widest, windows
-
-EVEN = 0.5
-"""The probability from which on a question has no answer where nothing better is known: SQuAD's threshold 0."""
-
-SMALLEST = 1e-12
-"""Probabilities are told apart down to it, and as near to 1."""
 
 LOOKED_AT = 200
 """Contexts by whose language a metric is chosen."""
 
-
-class Verdict(NamedTuple):
-    """What is known of a question when it has been asked of all windows.
-
-    Attributes:
-        choices: The best spans, best first.
-        silence: The score of saying nothing: the lowest of all windows.
-    """
-
-    choices: list[Choice]
-    silence: float
-
-    @property
-    def no_answer(self) -> float:
-        """How probable it is that there is no answer, beside the best one, 0-1."""
-        return 1 / (1 + math.exp(min(700.0, self.choices[0].score - self.silence))) if self.choices else 1.0
+BEGINNING = 2000
+"""Characters that are looked at of each."""
 
 
 @tasks.register("extractive_qa")
@@ -126,6 +107,8 @@ class ExtractiveQuestionAnswering(Task):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.labels:
+            raise ValueError("labels are given; an answer is a place in its context and has no label: leave labels out")
         for name in ("stride", "max_question", "max_answer", "n_best"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
@@ -193,7 +176,7 @@ class ExtractiveQuestionAnswering(Task):
         if best is None or self.null_threshold is not None:
             return self
         above = [verdict.no_answer for verdict in self._verdicts(outcome) if verdict.no_answer > best]
-        return replace(self, null_threshold=_between(best, min(above, default=1.0)))
+        return replace(self, null_threshold=threshold_between(best, min(above, default=1.0)))
 
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
         """A row a window.
@@ -267,6 +250,10 @@ class ExtractiveQuestionAnswering(Task):
         places = batch.labels["context"].tolist()
         return [torch.cat([row[:1], row[begin : begin + size]]) for row, (begin, size) in zip(self._scores(model, batch), places, strict=True)]
 
+    def blank(self, row: Features) -> Output:
+        """Every token has the scores 0."""
+        return np.zeros((1 + len(row["begins"]), 2), np.float32)
+
     def _scores(self, model: Model, batch: Batch) -> Float[Tensor, "batch length 2"]:
         scores = span_scores(model.heads["span"], model(batch), batch).float()
         return scores.masked_fill(batch.attention_mask[:, :, None] == 0, -math.inf)
@@ -276,28 +263,26 @@ class ExtractiveQuestionAnswering(Task):
 
         For no answer, `answer` is empty and `start` and `end` are None. With `unanswerable` there is `no_answer`: how probable that is.
         """
-        return [self._prediction(verdict) for verdict in self._verdicts(outcome)]
+        return [verdict.told(self._threshold, self.n_best) for verdict in self._verdicts(outcome)]
 
     def metrics(self, outcome: Outcome) -> dict[str, float]:
         """Exact match and F1 by the published script, 0-1; with questions of both kinds also what they could be with the best threshold."""
         from bertsmith.metrics.reading import reading_scores
 
-        verdicts, right = self._verdicts(outcome), [right_answers(example) for example in outcome.examples]
-        script = self._script(outcome.examples)
-        found = reading_scores([self._answer(verdict).text for verdict in verdicts], right, script=script)
+        right, script = [right_answers(example) for example in outcome.examples], self._script(outcome.examples)
+        found = reading_scores(self._answers(outcome), right, script=script)
         if not self.unanswerable or all(right) or not any(right):
             return found
-        spoken = [verdict.choices[0].text if verdict.choices else "" for verdict in verdicts]
-        could_be = reading_scores(spoken, right, [verdict.no_answer for verdict in verdicts], script=script)
+        spoken = [verdict.answer(None).text for verdict in self._verdicts(outcome)]
+        could_be = reading_scores(spoken, right, [verdict.no_answer for verdict in self._verdicts(outcome)], script=script)
         return found | {name: value for name, value in could_be.items() if name.startswith("best_")}
 
     def correct(self, outcome: Outcome) -> Float[np.ndarray, " examples"]:
         """The F1 of every question."""
         from bertsmith.metrics.reading import answer_scores
 
-        said = [self._answer(verdict).text for verdict in self._verdicts(outcome)]
         right = [right_answers(example) for example in outcome.examples]
-        return np.array([score.f1 for score in answer_scores(said, right, self._script(outcome.examples))])
+        return np.array([score.f1 for score in answer_scores(self._answers(outcome), right, self._script(outcome.examples))])
 
     def interval(self, outcome: Outcome) -> Interval:
         """How far F1, the mean over all questions, can be trusted."""
@@ -328,7 +313,7 @@ class ExtractiveQuestionAnswering(Task):
 
     def tables(self, outcome: Outcome) -> list[Table]:
         """How many questions with an answer, and without one, are answered wholly, partly, wrongly, or not at all."""
-        return [grades(outcome.examples, [said["answer"] for said in self.decode(outcome)], self.correct(outcome).tolist())]
+        return [grades(outcome.examples, self._answers(outcome), self.correct(outcome).tolist())]
 
     def compared(self, example: Example, said: Prediction) -> Compared:
         """The right answers in the context, beside the one that was found."""
@@ -336,9 +321,8 @@ class ExtractiveQuestionAnswering(Task):
 
     def marked(self, outcome: Outcome) -> Marked:
         """The context with the answer, and how probable every token is as the first and as the last one of it."""
-        [verdict], [example] = self._verdicts(outcome), outcome.examples
-        prediction, answer = self._prediction(verdict), self._answer(verdict)
-        marks = (Mark(answer.start, answer.end, "answer", prediction["score"]),) if answer.text else ()
+        [said], [example] = self.decode(outcome), outcome.examples
+        marks = (Mark(said["start"], said["end"], "answer", said["score"]),) if said["answer"] else ()
         mine = [row["widest"].astype(np.bool_) for row in outcome.rows]
         scores = np.concatenate([output[1:][own] for output, own in zip(outcome.outputs, mine, strict=True)])
         spans = np.concatenate([np.stack([row["begins"], row["ends"]], 1)[own] for row, own in zip(outcome.rows, mine, strict=True)])
@@ -346,45 +330,23 @@ class ExtractiveQuestionAnswering(Task):
         among = torch.from_numpy(np.concatenate([silence[None], scores])).softmax(0).numpy()[1:]
         return Marked(example["context"], marks, ("start", "end"), spans, among)
 
+    @property
+    def _threshold(self) -> float | None:
+        """The doubt beyond which nothing is said; None where every question has an answer."""
+        if not self.unanswerable:
+            return None
+        return EVEN if self.null_threshold is None else self.null_threshold
+
     def _verdicts(self, outcome: Outcome) -> list[Verdict]:
-        own: list[list[int]] = [[] for _ in outcome.examples]
-        for place, number in enumerate(outcome.owners.tolist()):
-            own[number].append(place)
-        mine = [row["widest"].astype(np.bool_) for row in outcome.rows]
-        found = best_spans([output[1:] for output in outcome.outputs], mine, self.max_answer)
-        parts = [Part(row["begins"], row["ends"], *each) for row, *each in zip(outcome.rows, *found, strict=True)]
-        silence = [float(output[0].sum()) for output in outcome.outputs]
-        return [
-            Verdict(merged(example["context"], [parts[place] for place in places]), min(silence[place] for place in places))
-            for example, places in zip(outcome.examples, own, strict=True)
-        ]
+        return outcome.once(verdicts, self.max_answer)
 
-    def _answer(self, verdict: Verdict) -> Choice:
-        threshold = EVEN if self.null_threshold is None else self.null_threshold
-        silent = not verdict.choices or (self.unanswerable and verdict.no_answer > threshold)
-        return Choice("", 0, 0, verdict.silence) if silent else verdict.choices[0]
-
-    def _prediction(self, verdict: Verdict) -> Prediction:
-        nothing = [Choice("", 0, 0, verdict.silence)] if self.unanswerable else []
-        best = sorted([*verdict.choices, *nothing], key=lambda choice: -choice.score)[:TRIED]
-        listed = [_listed(choice, share) for choice, share in zip(best, shares([choice.score for choice in best]).tolist(), strict=True)]
-        answer = self._answer(verdict)
-        said = next((one for one in listed if one["answer"] == answer.text), _listed(answer, 0.0))
-        doubt = {"no_answer": round(verdict.no_answer, 6)} if self.unanswerable else {}
-        return {**said, **doubt, "n_best": listed[: self.n_best]}
+    def _answers(self, outcome: Outcome) -> list[str]:
+        return [verdict.answer(self._threshold).text for verdict in self._verdicts(outcome)]
 
     def _script(self, examples: Sequence[Example]) -> Literal["squad", "squad-1.1", "cmrc"]:
         from bertsmith.metrics.reading import script_for
 
-        return script_for([example["context"] for example in examples[:LOOKED_AT]]) if self.metric == "auto" else self.metric
-
-
-def _between(low: float, high: float) -> float:
-    """A probability between two others: an even one where that is possible, otherwise the one whose odds are in the middle."""
-    if low <= EVEN < high:
-        return EVEN
-    odds = [math.log(share / (1 - share)) for share in (max(low, SMALLEST), min(high, 1 - SMALLEST))]
-    return 1 / (1 + math.exp(-sum(odds) / 2))
+        return script_for([example["context"][:BEGINNING] for example in examples[:LOOKED_AT]]) if self.metric == "auto" else self.metric
 
 
 def _has_question_token(tokenizer: Tokenizer) -> bool:
@@ -394,8 +356,3 @@ def _has_question_token(tokenizer: Tokenizer) -> bool:
 def _frame(tokenizer: Tokenizer) -> Frame:
     frame = tokenizer.frame()
     return replace(frame, segments=(0, 0, 0, 0, 0)) if _has_question_token(tokenizer) else frame
-
-
-def _listed(choice: Choice, share: float) -> dict[str, Any]:
-    place = (choice.start, choice.end) if choice.text else (None, None)
-    return {"answer": choice.text, "start": place[0], "end": place[1], "score": round(share, 6)}

@@ -31,7 +31,7 @@ from bertsmith.data.dataset import Dataset, Problem
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, padded_inputs
 from bertsmith.tasks.base import CHUNK, Belonging, Prediction, Task, tasks
-from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.outcome import Outcome, Output
 from bertsmith.text.tokenizer import Encoding, Frame, Tokenizer
 
 Ids = Int32[np.ndarray, " _"]
@@ -147,6 +147,10 @@ class MultipleChoice(Task):
         scores: Tensor = model.heads["choice"](model.states_for("choice", batch))
         return scores.squeeze(1).float().split(batch.labels["choices"].tolist())
 
+    def blank(self, row: Features) -> Output:
+        """Every choice has the score 0."""
+        return np.zeros(len(row["choices"]), np.float32)
+
     def loss(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy over the choices of each question."""
         scores = pad_sequence(list(self.outputs(model, batch)), batch_first=True, padding_value=float("-inf"))
@@ -227,7 +231,7 @@ def choice_number(label: Any, choices: Sequence[str]) -> int:
     known = [choice.strip() for choice in choices]
     if isinstance(label, str) and text in known:
         return known.index(text)
-    if isinstance(label, bool) or not text.lstrip("-").isdecimal():
+    if isinstance(label, bool) or not text.removeprefix("-").isdecimal():
         raise ValueError(f"label {text[:60]!r} is none of the choices {', '.join(repr(choice[:30]) for choice in known)}{nearest(text, known)}")
     if not 0 <= int(text) < len(choices):
         raise ValueError(f"label {text} is no choice: there are {len(choices)}, numbered from 0 to {len(choices) - 1}")

@@ -43,8 +43,9 @@ def task_of(checkpoint: Checkpoint, model: str, wanted: Wanted = None) -> Task:
         raise RecipeError("the task that is asked for cannot be used", problems)
     if task is None:
         raise CheckpointError(f"the task of {model} cannot be used", problems)
-    if reason := task.misfit(checkpoint.model.family):
-        raise CheckpointError(f"{model} cannot do the task {task.name!r}: {reason}")
+    for option, reason in task.misfits(checkpoint.model.family):
+        if not option:  # one that asks for too much is lowered to what the model has
+            raise CheckpointError(f"{model} cannot do the task {task.name!r}: {reason}")
     if task.has_labels and not task.labels and checkpoint.labels:
         task = replace(task, labels=checkpoint.labels)
     lacking = sorted(head for head in task.heads() if head not in checkpoint.stored_heads or head in checkpoint.fresh_heads)
@@ -58,6 +59,16 @@ def task_of(checkpoint: Checkpoint, model: str, wanted: Wanted = None) -> Task:
     return task
 
 
+def tells_task(checkpoint: Checkpoint) -> bool:
+    """Whether a folder tells what its model was trained for, so that `task_of` need not be told."""
+    found = _guessed(checkpoint)
+    return bool(checkpoint.task) or (found is not None and not _lacks_labels(checkpoint, found))
+
+
+def _lacks_labels(checkpoint: Checkpoint, name: str) -> bool:
+    return name in tasks and tasks[name].has_labels and not checkpoint.labels
+
+
 def _table(checkpoint: Checkpoint, model: str, wanted: Wanted) -> Mapping[str, Any]:
     """The task as a recipe would write it."""
     if isinstance(wanted, Mapping):
@@ -66,7 +77,7 @@ def _table(checkpoint: Checkpoint, model: str, wanted: Wanted) -> Mapping[str, A
     if ours and wanted in {None, ours.get("name")}:
         return ours
     found = wanted or _guessed(checkpoint)
-    if found is None or (found in tasks and tasks[found].has_labels and not checkpoint.labels):
+    if found is None or _lacks_labels(checkpoint, found):
         raise CheckpointError(
             f"{model} was not fine-tuned for a task that is known here ({_trained(checkpoint)}). "
             "Fine-tune it with `bertsmith run RECIPE.toml`, name a model that was fine-tuned, or give the whole table of a task that needs no "

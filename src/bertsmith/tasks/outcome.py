@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from bertsmith.core.types import Example, Features
 from bertsmith.text.tokenizer import Tokenizer
+
+Made = TypeVar("Made")
 
 Output = np.ndarray
 """What a model said of one row: scores of its labels, of its tokens, or the tokens that it wrote."""
@@ -49,6 +52,24 @@ class Outcome:
     rows: Sequence[Features] = ()
     examples: Sequence[Example] = ()
     tokenizer: Tokenizer | None = None
+    _made: dict[Any, Any] = field(default_factory=dict[Any, Any], init=False, repr=False, compare=False)
+
+    def once(self, make: Callable[..., Made], *how: Hashable) -> Made:
+        """What a function makes of the outcome; made when it is first asked for, and kept, for an error analysis asks again and again.
+
+        Args:
+            make: Takes the outcome, and depends on nothing else but `how`. What it gives is not to be changed.
+            how: Its further arguments.
+
+        Example:
+            >>> outcome = Outcome([np.array([0.5, 2.0])])
+            >>> outcome.once(lambda it, place: it.outputs[0][place], 1)
+            np.float64(2.0)
+        """
+        key = (make, *how)
+        if key not in self._made:
+            self._made[key] = make(self, *how)
+        return self._made[key]
 
     @property
     def scores(self) -> Float[np.ndarray, "rows scores"]:

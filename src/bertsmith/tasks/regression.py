@@ -58,6 +58,8 @@ class Regression(SentenceTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if len(self.labels) > 1:
+            raise ValueError(f"labels has {len(self.labels)} names, and there is one number: leave labels out, or take the task 'single'")
         check_limits(self.minimum, self.maximum)
 
     @property

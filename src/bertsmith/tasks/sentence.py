@@ -12,11 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.registry import nearest
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.models.family import Model
 from bertsmith.objectives.base import HeadRequest, padded_inputs
 from bertsmith.tasks.base import CHUNK, Task
+from bertsmith.tasks.outcome import Output
 from bertsmith.text.tokenizer import Encoding, Tokenizer
 
 
@@ -51,13 +53,8 @@ class SentenceTask(Task):
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
         """Token and segment ids, how many tokens were cut off, and the label."""
         problems: list[str] = []
-        chunk: list[Example] = []
-        for example in examples:
-            chunk.append(example)
-            if len(chunk) == CHUNK:
-                yield from self._encoded(chunk, tokenizer, labelled, problems)
-                chunk = []
-        yield from self._encoded(chunk, tokenizer, labelled, problems)
+        for chunk in chunks(examples, CHUNK, characters):
+            yield from self._encoded(chunk, tokenizer, labelled, problems)
         self.refuse(problems)
 
     def collate(self, rows: Sequence[Features], generators: Sequence[np.random.Generator], tokenizer: Tokenizer) -> Batch:  # noqa: ARG002
@@ -68,13 +65,15 @@ class SentenceTask(Task):
         """The classification head's scores, before any normalisation."""
         return list(self.scores(model, batch))
 
+    def blank(self, row: Features) -> Output:  # noqa: ARG002
+        """Every score is 0."""
+        return np.zeros(self.num_scores, np.float32)
+
     def scores(self, model: Model, batch: Batch) -> Float[Tensor, "batch labels"]:
         """The same, of all rows together."""
         return model.heads["classification"](model.states_for("classification", batch)).float()
 
     def _encoded(self, examples: Sequence[Example], tokenizer: Tokenizer, labelled: bool, problems: list[str]) -> Iterator[Features]:
-        if not examples:
-            return
         usable, targets = self._targets(examples, labelled, problems)
         for features, target in zip(self._features(usable, tokenizer), targets, strict=True):
             yield features if target is None else {**features, "label": target}

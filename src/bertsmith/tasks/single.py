@@ -85,7 +85,7 @@ class SingleSentence(SentenceTask):
         return [_prediction(row, self.labels) for row in probabilities]
 
     def metrics(self, outcome: Outcome) -> dict[str, float]:
-        """Accuracy, macro F1 and Matthews correlation, 0-1."""
+        """Accuracy, macro F1 and micro F1, which is the same as accuracy, 0-1; Matthews correlation, -1 to 1."""
         from bertsmith.metrics.classification import classification_scores
 
         return classification_scores(_gold(outcome), self.label_scores(outcome).argmax(1), len(self.labels))

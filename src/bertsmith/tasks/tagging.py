@@ -34,7 +34,7 @@ from bertsmith.tasks.base import CHUNK, ROUNDS, Belonging, Prediction, Task, tas
 from bertsmith.tasks.marked import Compared, Mark, Marked
 from bertsmith.tasks.outcome import Outcome, Output
 from bertsmith.tasks.tables import Table
-from bertsmith.tasks.tag_set import TagSet, tag_set
+from bertsmith.tasks.tag_set import OUTSIDE, TagSet, tag_set
 from bertsmith.tasks.tagged_text import (
     Entity,
     Passage,
@@ -232,6 +232,10 @@ class Tagging(Task):
         probabilities = marginals(chained, kept, transitions) if self.crf else scores.softmax(2)
         said = torch.stack([path.float(), probabilities.gather(2, path[:, :, None])[:, :, 0]], 2)
         return [row[:count] for row, count in zip(said, kept.sum(1).tolist(), strict=True)]
+
+    def blank(self, row: Features) -> Output:
+        """No unit is a part of anything."""
+        return np.full((len(row["places"]), 2), self.tags.names.index(OUTSIDE), np.float32)
 
     def decode(self, outcome: Outcome) -> list[Prediction]:
         """The entities: start and end in characters of the text, type, text, score; and where the row had tokens, their text and a tag for each."""

@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from itertools import islice
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int, Int32
 from torch import Tensor
 
+from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import MissingExtraError, RecipeError
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.data.dataset import Dataset, Problem
@@ -26,9 +25,9 @@ from bertsmith.models.family import Family, Model
 from bertsmith.models.sequence_to_sequence import SequenceToSequence
 from bertsmith.objectives.base import HeadRequest, pad, padded_inputs
 from bertsmith.tasks.base import CHUNK, ROUNDS, Belonging, Prediction, Task, tasks
-from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.outcome import Outcome, Output
 from bertsmith.tasks.tables import Table
-from bertsmith.tasks.targets import nothing_in, plain, references_of, targets_of
+from bertsmith.tasks.targets import closed, end_of, nothing_in, plain, references_of, targets_of, until
 from bertsmith.text.sentences import split_sentences
 from bertsmith.text.tokenizer import Tokenizer
 
@@ -47,7 +46,6 @@ OF_BEAMS = ("length_penalty", "early_stopping")
 """Those that mean nothing to a single beam."""
 
 Unit = Literal["auto", "english", "character", "word"]
-Ids = Int32[np.ndarray, " _"]
 
 
 @tasks.register("text_to_text")
@@ -142,7 +140,7 @@ class TextToText(Task):
         """The language model's."""
         return {"lm": HeadRequest()}
 
-    def beyond(self, family: Family) -> Iterator[tuple[str, str]]:
+    def misfits(self, family: Family) -> Iterator[tuple[str, str]]:
         """A source, or a target, that the model has no positions for; for a decoder alone, the two together."""
         positions = family.max_length
         if isinstance(family, SequenceToSequence):
@@ -206,8 +204,7 @@ class TextToText(Task):
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
         """Token ids of source and target, and how many tokens were cut off either."""
         problems: list[str] = []
-        source = iter(examples)
-        while chunk := list(islice(source, CHUNK)):
+        for chunk in chunks(examples, CHUNK, characters):
             reasons = [(example, self._wrong(example, labelled)) for example in chunk]
             problems += [f"{example.where}: {reason}" for example, reason in reasons if reason]
             yield from self._encoded([example for example, reason in reasons if not reason], tokenizer, labelled)
@@ -236,6 +233,10 @@ class TextToText(Task):
         options = self.within(model.family).generation(options_of(model), int(batch.labels["end"][0, 0]))
         texts = generate(model, replace(batch, target=None), options)
         return [_output(found[0], options.length_penalty) for found in texts]
+
+    def blank(self, row: Features) -> Output:  # noqa: ARG002
+        """Nothing is written."""
+        return np.zeros(1, np.float32)
 
     def decode(self, outcome: Outcome) -> list[Prediction]:
         """The text, and the geometric mean of the probabilities of its tokens, 0-1."""
@@ -349,48 +350,6 @@ class TextToText(Task):
         if self.unit != "auto":
             return units[self.unit]
         return units["character" if is_chinese(text for wanted in references for text in wanted) else "english"]
-
-
-def end_of(tokenizer: Tokenizer) -> int:
-    """The token that ends a text: what the tokenizer puts behind one; where it puts nothing there, what ends a text that is generated.
-
-    Raises:
-        RecipeError: There is neither.
-
-    Example:
-        >>> end_of(Tokenizer.from_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
-        3
-    """
-    special = tokenizer.encode("", max_length=tokenizer.num_special(pair=False)).input_ids
-    if len(special):
-        return int(special[-1])
-    if tokenizer.eos_id is None:
-        raise RecipeError("the tokenizer has no token that ends a text; name one under eos_token in tokenizer_config.json")
-    return tokenizer.eos_id
-
-
-def closed(texts: Sequence[str], tokenizer: Tokenizer, max_length: int) -> list[tuple[Ids, Ids]]:
-    """Token ids of texts, with a token at the end that ends them, and how many tokens were cut off each.
-
-    Args:
-        texts: Any number.
-        tokenizer: Puts special tokens around them; where it knows none, the one of `end_of` is put behind them.
-        max_length: The most tokens of one, special tokens included.
-    """
-    added = np.array([] if tokenizer.num_special(pair=False) else [end_of(tokenizer)], np.int32)
-    encodings = tokenizer.encode_many(texts, max_length=max_length - len(added))
-    return [(np.concatenate([one.input_ids, added]), np.array([one.truncated], np.int32)) for one in encodings]
-
-
-def until(tokens: Int[np.ndarray, " written"], end: int) -> Int[np.ndarray, " kept"]:
-    """The tokens before the first that ends the text.
-
-    Example:
-        >>> until(np.array([7, 8, 3, 8]), 3).tolist()
-        [7, 8]
-    """
-    ends = np.flatnonzero(tokens == end)
-    return tokens[: ends[0]] if len(ends) else tokens
 
 
 def _output(text: Written, length_penalty: float) -> Tensor:

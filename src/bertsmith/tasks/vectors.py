@@ -22,13 +22,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bertsmith.checkpoint.vectors import VectorSettings
+from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.layers.heads import POOLINGS
 from bertsmith.models.family import Family, Model
 from bertsmith.models.sequence_to_sequence import SequenceToSequence
 from bertsmith.objectives.base import HeadRequest, padded_inputs
 from bertsmith.tasks.base import CHUNK, Prediction, Task
-from bertsmith.tasks.outcome import Outcome
+from bertsmith.tasks.outcome import Outcome, Output
 from bertsmith.text.tokenizer import Tokenizer
 
 TEXT, PAIR = 0, 1
@@ -102,11 +103,10 @@ class SentenceVectors(Task):
         """None."""
         return {}
 
-    def misfit(self, family: Family) -> str:
+    def misfits(self, family: Family) -> Iterator[tuple[str, str]]:
         """Models with a decoder have no states of the text alone."""
         if isinstance(family, SequenceToSequence):
-            return f"a {family.model_type} model has states of the target that it writes, not of a text alone; take an encoder, such as BERT"
-        return ""
+            yield "", f"a {family.model_type} model has states of the target that it writes, not of a text alone; take an encoder, such as BERT"
 
     def label_names(self, examples: Sequence[Example]) -> set[str]:  # noqa: ARG002
         """There are none."""
@@ -115,8 +115,7 @@ class SentenceVectors(Task):
     def encode(self, examples: Iterable[Example], tokenizer: Tokenizer, *, labelled: bool = True) -> Iterator[Features]:
         """Token ids of all texts of an example end to end, how many each text has (`sizes`), and how many were cut off."""
         problems: list[str] = []
-        source = iter(examples)
-        while chunk := list(islice(source, CHUNK)):
+        for chunk in chunks(examples, CHUNK, characters):
             yield from self._encoded(chunk, tokenizer, labelled, problems)
         self.refuse(problems)
 
@@ -135,6 +134,10 @@ class SentenceVectors(Task):
         """The vectors of the texts of every row, of length 1."""
         begins = (batch.labels["side"] == TEXT).nonzero().squeeze(1)
         return torch.tensor_split(self.unit_vectors(model, batch), begins[1:].tolist())
+
+    def blank(self, row: Features) -> Output:
+        """All texts have the same vector."""
+        return np.ones((len(row["sizes"]), 1), np.float32)
 
     def decode(self, outcome: Outcome) -> list[Prediction]:
         """The cosine of the two texts' vectors, -1 to 1."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ def check_task(task: str | type[Task] | Task, *, examples: Sequence[Example] | N
 
     All that `check_objective` checks; and: its labels come from the data and do not depend on the order of the data; text without labels can be
     encoded, to the same tokens; what is said of a row does not depend on its neighbours; predictions are one an example and ready for JSON; metrics
-    are finite numbers and hold the one by which checkpoints are compared; what an error analysis asks for is there; examples without a label are
+    are finite numbers, hold the one by which checkpoints are compared, and have the same names whatever was said; what an error analysis asks for is there; examples without a label are
     listed with their places.
 
     Args:
@@ -87,6 +88,9 @@ def _check_measures(task: Task, outcome: Outcome) -> None:
     broken = [metric for metric, value in metrics.items() if not np.isfinite(value)]
     expect(not broken, f"{name}: the metrics {broken} are not finite: {metrics}")
     expect(task.best_metric in metrics, f"{name}: best_metric is {task.best_metric!r}, and metrics() gives {sorted(metrics)}")
+    blank = replace(outcome, outputs=[task.blank(row) for row in outcome.rows])
+    named = task.metrics(blank)
+    expect(named.keys() == metrics.keys(), f"{name}: metrics() gives {sorted(metrics)}, and {sorted(named)} where blank() is what was said")
     baseline = task.baseline(outcome)
     expect(baseline.keys() <= metrics.keys(), f"{name}: baseline() gives {sorted(baseline)}, and metrics() {sorted(metrics)}")
     correct = task.correct(outcome)

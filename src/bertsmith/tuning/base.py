@@ -24,8 +24,6 @@ class Tuning:
     """The base of all techniques; what a technique does not change, it inherits."""
 
     name: ClassVar[str]
-    fits_parts: ClassVar[bool] = True
-    """Whether a stage with parts, which leaves several models, can be trained with it."""
 
     def apply(self, model: Model) -> None:
         """Edit the model before training: freeze, replace, add."""

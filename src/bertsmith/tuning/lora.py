@@ -85,7 +85,6 @@ class Lora(Tuning):
     """
 
     name: ClassVar = "lora"
-    fits_parts: ClassVar = False
 
     rank: int = 8
     alpha: float = 16.0
