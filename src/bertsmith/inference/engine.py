@@ -25,9 +25,7 @@ from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import CheckpointError, RecipeError
 from bertsmith.core.precision import PRECISIONS, autocast, resolve
 from bertsmith.core.types import Batch, Example, Features
-from bertsmith.generation import Parts, PreparedModel
 from bertsmith.inference.fused import FusedEncoder, obstacle
-from bertsmith.inference.fused_decoder import FusedDecoder, fused
 from bertsmith.inference.lanes import in_lanes
 from bertsmith.layers.encoder import Encoder
 from bertsmith.layers.heads import POOLINGS
@@ -36,7 +34,6 @@ from bertsmith.models.loading import Checkpoint, load
 from bertsmith.objectives.base import padded_inputs
 from bertsmith.tasks.base import Prediction, Task
 from bertsmith.tasks.outcome import Outcome, Output, as_array
-from bertsmith.tasks.text_to_text import TextToText
 
 CHUNK = 4096
 """Examples that are sorted together. More would give batches of more equal lengths, and a stream more delay."""
@@ -92,7 +89,7 @@ class Engine:
         self.settings = checkpoint.vectors or VectorSettings()
         self.max_length = checkpoint.model.family.max_length
         self.task = task and task.within(checkpoint.model.family)
-        self._beams = self.task.beams if isinstance(self.task, TextToText) else 0
+        self._beams = self.task.written if self.task else 0
         self.batch_tokens = batch_tokens or (WRITING_TOKENS if self._beams else BATCH_TOKENS)
         self.chunk = WRITING_CHUNK if self._beams else CHUNK
         self._model = checkpoint.model.eval().to(self.device)
@@ -248,6 +245,9 @@ class Engine:
 
     def _prepare_to_write(self) -> str | None:
         """The same for a model that writes, and its decoder."""
+        from bertsmith.generation import Parts, PreparedModel  # which most engines never need
+        from bertsmith.inference.fused_decoder import FusedDecoder, fused
+
         parts = fused(Parts.of(self._model), PRECISIONS[self.precision])
         self._model = PreparedModel(self._model, parts).eval()
         return None if isinstance(parts.decoder, FusedDecoder) else "its decoder is not as it was built, or not on the processor"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertsmith.layers.cache import Past
-from bertsmith.layers.dropout import dropped_out
+from bertsmith.layers.dropped_attention import weighted_with_dropout
 from bertsmith.layers.layout import Chosen, Encoded, Group, Layout
 from bertsmith.layers.rotary import Rotary, turned
 
@@ -131,13 +131,9 @@ def weighted(
         mask: True where a query looks at a key, at least once for every query; None for everywhere.
         dropout: Share of attention weights set to zero, 0-1.
     """
-    if dropout == 0 or query.device.type != "cpu":
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-    # With dropout, PyTorch's own attention on a CPU goes step by step as well, and through more steps than these.
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    return dropped_out(scores.softmax(-1), dropout) @ value
+    if 0 < dropout < 1 and query.device.type == "cpu":
+        return weighted_with_dropout(query, key, value, mask, dropout)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
 
 
 def side_by_side(states: Float[Tensor, "*places hidden"], *layers: nn.Module) -> list[Float[Tensor, "*places hidden"]]:

@@ -31,10 +31,20 @@ def dropped_out(values: Float[Tensor, "*places"], rate: float) -> Float[Tensor, 
     """
     if values.device.type != "cpu" or not 0 < rate < 1:
         return F.dropout(values, rate)
-    count = values.numel()
-    bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:count].view(values.shape)
+    return values * kept_values(values, rate).mul_(1 / (1 - rate))
+
+
+def kept_values(like: Float[Tensor, "*places"], rate: float) -> Float[Tensor, "*places"]:
+    """1 for every value that is kept and 0 for every one that is dropped. Drawn from PyTorch's generator for CPUs.
+
+    Args:
+        like: Values on a CPU, of any shape.
+        rate: Share of them to be dropped, above 0 and below 1.
+    """
+    count = like.numel()
+    bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:count].view(like.shape)
     lowest = min(round(rate * LEVELS) - LEVELS // 2, LEVELS // 2 - 1)
-    return values * torch.ge(bits, lowest, out=torch.empty(values.shape, dtype=values.dtype)).mul_(1 / (1 - rate))
+    return torch.ge(bits, lowest, out=torch.empty(like.shape, dtype=like.dtype))
 
 
 class Dropout(nn.Dropout):

@@ -137,6 +137,11 @@ class Task(Objective):
         return None
 
     @property
+    def written(self) -> int:
+        """Texts that are written for a row at the same time; 0 where none is."""
+        return 0
+
+    @property
     def validated_by_loss(self) -> bool:
         """Whether the loss is measured during training in the place of the metrics, because these take long; by default not."""
         return False

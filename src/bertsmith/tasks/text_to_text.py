@@ -132,6 +132,11 @@ class TextToText(Task):
         return "chrF" if self.measure == "bleu" else "ROUGE-L"
 
     @property
+    def written(self) -> int:
+        """As many as are followed at once."""
+        return self.beams
+
+    @property
     def validated_by_loss(self) -> bool:
         """As `validate_by` says."""
         return self.validate_by == "loss"
