@@ -14,13 +14,15 @@ from bertsmith.core.errors import CheckpointError
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
-    """What the Hub was asked for; it has everything."""
+    """What the Hub was asked for; it has everything, with weights in safetensors."""
     asked: list[dict[str, Any]] = []
 
     def snapshot_download(repository: str, **how: Any) -> str:
         asked.append({"repository": repository, **how})
         return str(tmp_path / "cache")
 
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "model.safetensors").touch()
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     return asked
 
@@ -65,6 +67,15 @@ def test_a_name_on_the_hub_is_asked_for_with_its_revision_and_only_the_files_of_
     locate("bert-base-uncased")
     assert [(asked["repository"], asked["revision"]) for asked in hub] == [("google-bert/bert-base-chinese", "main"), ("bert-base-uncased", None)]
     assert not {"*.h5", "*.msgpack", "*.onnx", "*.py"} & set(hub[0]["allow_patterns"])
+
+
+def test_pickled_weights_are_fetched_only_where_there_are_no_others(hub: list[dict[str, Any]], tmp_path: Path):
+    assert locate("owner/both") == tmp_path / "cache"
+    assert not [pattern for asked in hub for pattern in asked["allow_patterns"] if pattern.endswith(".bin")]
+    (tmp_path / "cache" / "model.safetensors").unlink()
+    assert locate("owner/old") == tmp_path / "cache"
+    assert "pytorch_model*.bin" in hub[-1]["allow_patterns"]
+    assert "*.bin" not in hub[-1]["allow_patterns"]  # OpenVINO's weights are called so, too
 
 
 @pytest.mark.parametrize(

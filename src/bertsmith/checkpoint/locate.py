@@ -14,7 +14,9 @@ from bertsmith.core.errors import CheckpointError
 from bertsmith.core.registry import nearest
 
 BUILTIN = Path(__file__).resolve().parent.parent / "builtin" / "models"
-FILES = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*.bin", "LICENSE*", "LICENCE*", "NOTICE*", "README.md"]
+FILES = ["*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "LICENSE*", "LICENCE*", "NOTICE*", "README.md"]
+PICKLED = ["pytorch_model*.bin", "adapter_model.bin"]
+"""Fetched only where there is no safetensors file: many models on the Hub hold their weights in both forms."""
 
 
 def builtin_models() -> list[str]:
@@ -51,7 +53,7 @@ def _check_links(folder: Path) -> None:
     """
     place = folder.resolve()
     own = place.parent.parent if place.parent.name == "snapshots" else place
-    files = {file for pattern in [*FILES, "*/config.json"] for file in folder.glob(pattern) if file.is_symlink() or file.parent.is_symlink()}
+    files = {file for pattern in [*FILES, *PICKLED, "*/config.json"] for file in folder.glob(pattern) if file.is_symlink() or file.parent.is_symlink()}
     outside = sorted(f"{file.relative_to(folder)} → {file.resolve()}" for file in files if not file.resolve().is_relative_to(own))
     if outside:
         raise CheckpointError(f"links in {folder} lead out of it, and are not followed: put the files themselves there", outside)
@@ -65,7 +67,6 @@ def _builtin(name: str) -> Path:
 
 
 def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
         HFValidationError,
@@ -77,7 +78,7 @@ def _from_hub(name: str) -> Path:
 
     repository, _, revision = name.partition("@")
     try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=FILES))
+        return _fetched(repository, revision or None)
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, HFValidationError, OSError) as error:
         if isinstance(error, HFValidationError | RepositoryNotFoundError | RevisionNotFoundError):
             reason = "has no model of that name"
@@ -88,3 +89,12 @@ def _from_hub(name: str) -> Path:
         raise CheckpointError(
             f"there is no folder {name!r}, and the Hub {reason}. Without a network, give the path of a folder, or 'builtin:NAME'"
         ) from error
+
+
+def _fetched(repository: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    folder = Path(snapshot_download(repository, revision=revision, allow_patterns=FILES))
+    if any(folder.glob("*.safetensors")):
+        return folder
+    return Path(snapshot_download(repository, revision=revision, allow_patterns=[*FILES, *PICKLED]))
