@@ -255,8 +255,8 @@ class Engine:
     def _known_task(self) -> Task:
         if self.task is None:
             raise RecipeError(
-                "there is nothing to predict: the engine is without a task. Fine-tune the model with `bertsmith run RECIPE.toml`, or open it with the whole "
-                "table of a task that needs no training: see `bertsmith tasks prompted`"
+                "there is nothing to predict: the engine is without a task. Fine-tune the model with `bertsmith run RECIPE.toml`, or open it with "
+                "the whole table of a task that needs no training: see `bertsmith tasks prompted`"
             )
         return self.task
 
