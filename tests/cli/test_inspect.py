@@ -199,6 +199,16 @@ def test_a_task_may_ask_for_more_than_the_model_has(cli: Cli, models: Path):
     assert ran.json["prediction"]["label"] in {"差", "好"}
 
 
+def test_why_a_model_from_elsewhere_predicts_nothing_is_said(cli: Cli, tokenizer: Tokenizer, tmp_path: Path):
+    checkpoint = create("bert", tokenizer, CONFIG, {"tagging": 3}, seed=3)
+    save(replace(checkpoint, labels=("NOUN", "VERB", "X")), tmp_path / "words")
+    ran = cli("inspect", tmp_path / "words", "很好", "--json")
+    assert ran.status == 0, ran.err
+    assert "nothing is predicted: the head of" in ran.err
+    assert "has 3 outputs (NOUN, VERB, X)" in ran.err
+    assert ran.json["prediction"] is None
+
+
 def test_the_terminal_shows_everything_that_is_asked_for(cli: Cli, models: Path):
     ran = cli("inspect", models / "single", "zebrafish 很好😀", "--masks", 2, "--embeddings", "--layer", 1, "--head", 2)
     assert (ran.status, ran.err) == (0, "")

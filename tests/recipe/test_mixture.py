@@ -13,7 +13,6 @@ import torch
 from bertsmith.core.errors import InterruptedRunError, RecipeError
 from bertsmith.models.family import families
 from bertsmith.models.loading import load
-from bertsmith.objectives.mlm import MaskedLanguageModel
 from bertsmith.recipe import parse, to_toml
 from bertsmith.tasks.mixture import Mixture
 from bertsmith.tasks.text_to_text import TextToText
@@ -83,23 +82,6 @@ def test_where_no_task_is_measured_the_losses_are(world: Path, keep: str):
     metrics = run_together(world, TEXTS, again, train={"epochs": 1, "batch_size": 8, "keep": keep}).stages[0].metrics["valid"]
     assert metrics["loss"] == pytest.approx((metrics["text.loss"] + metrics["again.loss"]) / 2)
     assert "mean" not in metrics
-
-
-def test_a_small_part_is_masked_anew_whenever_it_is_read(world: Path, monkeypatch: pytest.MonkeyPatch):
-    (world / "few.txt").write_text("我爱这书店\n他在酒店\n", encoding="utf-8")
-    few = {**TEXTS, "name": "few", "data": {"train": "few.txt"}}
-    masked: list[str] = []
-    plain = MaskedLanguageModel.collate
-
-    def collate(*arguments: Any) -> Any:
-        batch = plain(*arguments)
-        masked.append(str(batch.input_ids.tolist()))
-        return batch
-
-    monkeypatch.setattr(MaskedLanguageModel, "collate", collate)
-    run_together(world, REVIEWS, few, train={"epochs": 1, "batch_size": 8}, mixture={"sampling": "equal"})
-    assert len(masked) >= 3, "several times within one epoch of the mixture"
-    assert len(set(masked)) > 1
 
 
 def test_a_metric_that_no_part_has_is_told_before_the_first_step(world: Path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bertsmith.checkpoint.vectors import VectorSettings
-from bertsmith.core.errors import RecipeError
+from bertsmith.core.errors import CheckpointError, RecipeError
 from bertsmith.inference.engine import Engine
 from bertsmith.models.loading import create, load, save
 from bertsmith.tasks.opening import task_of
@@ -146,6 +146,22 @@ def test_a_task_by_name_takes_the_pooling_of_the_folder(tmp_path: Path):
     folder = published(tmp_path / "model", pooling="cls", max_length=20)
     task = task_of(load(str(folder)), "it", "similarity")
     assert (task.name, task.vectors, task.max_length) == ("similarity", VectorSettings(pooling="cls", max_length=20), 20)
+
+
+def test_a_task_by_name_reads_no_text_otherwise_than_the_folder(tmp_path: Path):
+    prompted = load(str(published(tmp_path / "prompted", prompt="很")))
+    with pytest.raises(CheckpointError, match="the folder has '很A text' read for 'A text', and the task 'similarity' reads texts as they are"):
+        task_of(prompted, "it", "similarity")
+    assert task_of(prompted, "it", {"name": "similarity", "pooling": "mean"}).name == "similarity"
+    lowered = load(str(published(tmp_path / "lowered", lowercase=True)))
+    assert task_of(lowered, "it", "similarity").name == "similarity", "the vocabulary lower-cases in any case"
+
+
+def test_that_a_folder_has_texts_changed_is_said_where_it_is_trained(pairs: Path):
+    published(pairs / "prompted", pooling="cls", prompt="很")
+    listener = Listener()
+    run_stages(pairs, changed(EMBED, **{"from": "prompted"}), progress=listener)
+    assert listener.told("the folder has '很A text' read for 'A text'; what is trained reads texts as they are")
 
 
 def test_vectors_are_as_the_folder_says(tmp_path: Path):

@@ -14,6 +14,8 @@ from bertsmith.data.dataset import Dataset
 from bertsmith.layers.layout import Encoded
 from bertsmith.models import create
 from bertsmith.models.family import Model
+from bertsmith.report.errors import analysed
+from bertsmith.tasks import tagging
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.tasks.tagged_text import BROKEN
 from bertsmith.tasks.tagging import Tagging
@@ -285,6 +287,15 @@ class TestMeasuring:
         measured = TASK.metrics(outcome)
         assert measured["f1"] == 1.0
         assert measured["strict_f1"] == pytest.approx(2 / 3)
+
+    def test_an_error_analysis_puts_the_windows_together_once(self, monkeypatch: pytest.MonkeyPatch):
+        asked: list[object] = []
+        plain = tagging.spans
+        monkeypatch.setattr(tagging, "spans", lambda outcome, tags: asked.append(tags) or plain(outcome, tags))
+        outcome = perfect(TASK, [conll("a b", "BL BP"), spans("a b", (0, 1, "LOC"))])
+        analysed(TASK, outcome)
+        TASK.interval(outcome)
+        assert asked == [TASK.tags]
 
     def test_a_part_of_a_word_cannot_be_found(self):
         outcome = perfect(TASK, [spans("abcd e", (0, 2, "LOC"), (5, 6, "PER"))])

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from bertsmith.cli.output import say
 from bertsmith.core.errors import CheckpointError
 from bertsmith.models import Checkpoint, load
 from bertsmith.tasks import Task
-from bertsmith.tasks.opening import Wanted, task_of
+from bertsmith.tasks.opening import Wanted, task_of, tells_task
 
 
 def opened_for_use(model: str, task: str | None = None) -> tuple[Checkpoint, Task]:
@@ -27,17 +28,22 @@ def opened_for_use(model: str, task: str | None = None) -> tuple[Checkpoint, Tas
 def opened_to_look(model: str, task: str | None = None) -> tuple[Checkpoint, Task | None]:
     """A model, and its task if it has one: of a pre-trained model there is much to see too.
 
+    A task that is only guessed, of a folder from elsewhere, and cannot be done, is said and left out.
+
     Raises:
         CheckpointError: As for `opened_for_use`, where a task is asked for, here or in the folder.
         RecipeError: As for `wanted_task`.
     """
     wanted = wanted_task(task)
     checkpoint = load(model)
+    if wanted is None and not tells_task(checkpoint):
+        return checkpoint, None
     try:
         return checkpoint, task_of(checkpoint, model, wanted)
-    except CheckpointError:
+    except CheckpointError as error:
         if wanted is not None or checkpoint.task:
             raise
+        say(f"nothing is predicted: {error.summary}")
         return checkpoint, None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from bertsmith.recipe.schema import NewModel
 from bertsmith.recipe.starts import Start
 from bertsmith.recipe.writing import component_table
 from bertsmith.tasks.base import Task
+from bertsmith.tasks.vectors import rewritten
 from bertsmith.train.evaluation import Evaluation, evaluate
 from bertsmith.train.loop import Training, TrainResult
 
@@ -133,7 +134,7 @@ def opened(job: Job, prepared: Prepared, start: Start, notes: Notes) -> Checkpoi
         objective.begin(checkpoint.model, prepared.examples["train"])
     if isinstance(start.place, NewModel):
         return checkpoint
-    if other := _other_pooling(objective, checkpoint):
+    for other in _other_vectors(objective, checkpoint):
         notes.note(f"{job.title}: {other}")
     for name in sorted(checkpoint.fresh_heads):
         notes.note(f"{job.title}: {fresh_head(name, checkpoint.stored_heads)}")
@@ -144,12 +145,15 @@ def opened(job: Job, prepared: Prepared, start: Start, notes: Notes) -> Checkpoi
     return checkpoint
 
 
-def _other_pooling(objective: Objective, checkpoint: Checkpoint) -> str:
+def _other_vectors(objective: Objective, checkpoint: Checkpoint) -> Iterator[str]:
     """Says that vectors are trained otherwise than the model has made them so far, if they are."""
     wanted, before = objective.vectors if isinstance(objective, Task) else None, checkpoint.vectors
-    if wanted is None or before is None or wanted.pooling == before.pooling:
-        return ""
-    return f"the folder makes vectors with the pooling {before.pooling!r}; they are trained with {wanted.pooling!r}"
+    if wanted is None or before is None:
+        return
+    if wanted.pooling != before.pooling:
+        yield f"the folder makes vectors with the pooling {before.pooling!r}; they are trained with {wanted.pooling!r}"
+    if how := rewritten(before, checkpoint.tokenizer):
+        yield f"the folder has {how}; what is trained reads texts as they are"
 
 
 def _forget_labels(checkpoint: Checkpoint, heads: Sequence[str], seed: int) -> None:

@@ -11,7 +11,7 @@ from bertsmith.layers.decoder import EncoderDecoder
 from bertsmith.models.loading import Checkpoint
 from bertsmith.objectives.remedy import without_head
 from bertsmith.tasks import Task, tasks
-from bertsmith.tasks.vectors import SentenceVectors
+from bertsmith.tasks.vectors import SentenceVectors, rewritten
 
 TASKS_OF_HEADS = {"tagging": "tagging", "crf": "tagging", "span": "extractive_qa", "choice": "multiple_choice"}
 """Tasks that a head tells of by itself."""
@@ -89,11 +89,20 @@ def _table(checkpoint: Checkpoint, model: str, wanted: Wanted) -> Mapping[str, A
 
 
 def _pooling(checkpoint: Checkpoint, name: str) -> Mapping[str, Any]:
-    """How a task of vectors is to make them, where the model's folder says it."""
+    """How a task of vectors is to make them, where the model's folder says it.
+
+    Raises:
+        CheckpointError: The folder's vectors are not computed here, or are those of texts that are changed before they are read.
+    """
     settings = checkpoint.vectors
     if settings is None or name not in tasks or not issubclass(tasks[name], SentenceVectors):
         return {}
     settings.check()
+    if how := rewritten(settings, checkpoint.tokenizer):
+        raise CheckpointError(
+            f"the folder has {how}, and the task {name!r} reads texts as they are: its scores would not be those of the folder's vectors. Write the "
+            f"texts so in the data, and give the whole table: {{ name = '{name}', pooling = '{settings.pooling}' }}"
+        )
     longest = checkpoint.model.family.max_length
     return {"pooling": settings.pooling, "max_length": min(settings.max_length or longest, longest)}
 

@@ -10,7 +10,9 @@ from jaxtyping import Int
 
 from bertsmith.core.types import Features
 from bertsmith.metrics.entities import Span
-from bertsmith.tasks.outcome import Output
+from bertsmith.tasks.outcome import Outcome, Output
+from bertsmith.tasks.tag_set import TagSet
+from bertsmith.tasks.tagged_text import entities_in, passage_of
 from bertsmith.text.tokenizer import Tokenizer
 
 
@@ -44,3 +46,26 @@ def merged(rows: Sequence[tuple[Features, Output]]) -> tuple[np.ndarray, np.ndar
     _, first = np.unique(units[order], return_index=True)
     chosen = order[first]
     return units[chosen], lasts[chosen], said[chosen, 0], said[chosen, 1]
+
+
+def found_in(rows: Sequence[tuple[Features, Output]], tags: TagSet) -> list[Found]:
+    """The entities of one text, from its windows and what was said of them."""
+    units, lasts, numbers, scores = merged(rows)
+    runs = tags.entities(numbers.astype(np.int64).tolist())
+    return [Found((int(units[start]), int(lasts[end - 1]) + 1, label), float(scores[start:end].mean())) for start, end, label in runs]
+
+
+def spans(outcome: Outcome, tags: TagSet) -> tuple[list[list[Span]], list[list[Span]]]:
+    """The right entities of every text, and those that were found, in characters.
+
+    Args:
+        outcome: Of `tagging`, with labelled examples.
+        tags: What the head scores.
+    """
+    gold: list[list[Span]] = []
+    found: list[list[Span]] = []
+    for example, rows in outcome.by_example():
+        passage = passage_of(example)
+        gold.append([entity.characters for entity in entities_in(example, passage)])
+        found.append([(*passage.characters(start, end), label) for start, end, label in (one.units for one in found_in(rows, tags))])
+    return gold, found

@@ -47,7 +47,7 @@ from bertsmith.tasks.tagged_text import (
     schemes_of,
     told,
 )
-from bertsmith.tasks.tagged_windows import Found, frame, merged
+from bertsmith.tasks.tagged_windows import found_in, frame, merged, spans
 from bertsmith.tasks.tagging_scores import compared, measured, mistakes_in, pairs_of, tables_of, taken_types
 from bertsmith.text.tokenizer import Pieces, Tokenizer
 from bertsmith.text.units import marks_of
@@ -241,7 +241,7 @@ class Tagging(Task):
         """The entities: start and end in characters of the text, type, text, score; and where the row had tokens, their text and a tag for each."""
         predictions: list[Prediction] = []
         for example, rows in outcome.by_example():
-            passage, found = passage_of(example), self._found(rows)
+            passage, found = passage_of(example), found_in(rows, self.tags)
             entities = [{**told(passage, entity.units), "score": round(entity.score, 6)} for entity in found]
             if passage.has_tokens:
                 tags = tags_of([entity.units for entity in found], len(passage.units), self.tags.scheme)
@@ -255,7 +255,7 @@ class Tagging(Task):
 
         An entity is right where its first and last character and its type are. For `strict_f1`, one of the data whose tags break the scheme is none.
         """
-        return measured(outcome.examples, self._predicted(outcome))
+        return measured(outcome.examples, self._spans(outcome)[1])
 
     def correct(self, outcome: Outcome) -> Float[np.ndarray, " examples"]:
         """F1 of the entities of every text; 1 where there are none and none are found."""
@@ -318,7 +318,7 @@ class Tagging(Task):
         """The entities, and how probable the tag of every unit is; units outside of entities have nothing to show."""
         [(example, rows)] = outcome.by_example()
         passage, (units, _, numbers, scores) = passage_of(example), merged(rows)
-        found = [(*passage.characters(entity.units[0], entity.units[1]), entity.units[2], entity.score) for entity in self._found(rows)]
+        found = [(*passage.characters(entity.units[0], entity.units[1]), entity.units[2], entity.score) for entity in found_in(rows, self.tags)]
         names = self.tags.types
         labels = [self.tags.usual[int(number)][2:] for number in numbers]
         table = np.array([[score * (name == label) for name in names] for label, score in zip(labels, scores, strict=True)], np.float32)
@@ -374,24 +374,9 @@ class Tagging(Task):
         chosen = places.clamp(min=0)[:, :, None].expand(-1, -1, scores.shape[2])
         return scores.gather(1, chosen), places != NOWHERE
 
-    def _found(self, rows: Sequence[tuple[Features, Output]]) -> list[Found]:
-        """The entities of one text."""
-        units, lasts, numbers, scores = merged(rows)
-        spans = self.tags.entities(numbers.astype(np.int64).tolist())
-        return [Found((int(units[start]), int(lasts[end - 1]) + 1, label), float(scores[start:end].mean())) for start, end, label in spans]
-
-    def _predicted(self, outcome: Outcome) -> list[list[Span]]:
-        """The entities that were found in every text, in characters."""
-        predicted: list[list[Span]] = []
-        for example, rows in outcome.by_example():
-            passage = passage_of(example)
-            predicted.append([(*passage.characters(start, end), label) for start, end, label in (entity.units for entity in self._found(rows))])
-        return predicted
-
     def _spans(self, outcome: Outcome) -> tuple[list[list[Span]], list[list[Span]]]:
         """The entities of every text, and those that were found, in characters."""
-        gold = [[entity.characters for entity in entities_in(example, passage_of(example))] for example in outcome.examples]
-        return gold, self._predicted(outcome)
+        return outcome.once(spans, self.tags)
 
 
 def _padded(rows: Sequence[np.ndarray], value: int) -> Tensor:

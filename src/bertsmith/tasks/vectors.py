@@ -35,6 +35,9 @@ from bertsmith.text.tokenizer import Tokenizer
 TEXT, PAIR = 0, 1
 """Which text of its row a sequence is; those after the pair are negatives."""
 
+SAMPLE = "A text"
+"""Shows what a folder has done to a text before it is read."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SentenceVectors(Task):
@@ -186,3 +189,16 @@ def cosines(outcome: Outcome) -> Float[np.ndarray, " rows"]:
         [0.6]
     """
     return np.array([float(vectors[TEXT] @ vectors[PAIR]) for vectors in outcome.outputs], np.float64)
+
+
+def rewritten(settings: VectorSettings, tokenizer: Tokenizer) -> str:
+    """How a folder of `sentence-transformers` has a text read, by an example; empty where its tokenizer sees no difference.
+
+    Example:
+        >>> tokenizer = Tokenizer.from_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"])
+        >>> rewritten(VectorSettings(prompt="Query: "), tokenizer), rewritten(VectorSettings(lowercase=True), tokenizer)
+        ("'Query: A text' read for 'A text'", '')
+    """
+    whole = settings.prepared(SAMPLE)
+    as_it_is, as_wanted = (tokenizer.encode(text).tokens for text in (SAMPLE, whole))
+    return "" if as_it_is == as_wanted else f"{whole!r} read for {SAMPLE!r}"

@@ -31,14 +31,12 @@ class Step:
         epoch: Counted from 0.
         rows: Indices of its sequences, the longest first.
         last_of_epoch: Whether the epoch ends with it.
-        reading: How often its rows were read before: what is drawn for a row depends on it. Of a mixture, a small part is read often in an epoch.
     """
 
     number: int
     epoch: int
     rows: Indices
     last_of_epoch: bool
-    reading: int
 
 
 class Course:
@@ -138,5 +136,5 @@ def steps_after(done: int, lengths: Indices, options: TrainOptions, seed: int) -
         for place, rows in enumerate(batches[: total - number]):
             number += 1
             if number > done:
-                yield Step(number, epoch, rows, last_of_epoch=place == len(batches) - 1, reading=epoch)
+                yield Step(number, epoch, rows, last_of_epoch=place == len(batches) - 1)
         epoch += 1

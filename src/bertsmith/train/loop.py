@@ -261,7 +261,7 @@ class Training:
         return within_budget(rows, self.lengths, self.options.pass_tokens) if self.objective.rows_are_independent else [rows]
 
     def _collate(self, step: Step, run: np.ndarray) -> Batch:
-        generators = [generator_at(self.seed, "collate", step.reading, int(row)) for row in run]
+        generators = [generator_at(self.seed, "collate", step.epoch, int(row)) for row in run]
         return self.objective.collate([self.rows[int(row)] for row in run], generators, self.tokenizer).to(self.accelerator.device)
 
     def _over_processes(self, value: float) -> float:
