@@ -182,6 +182,12 @@ def test_a_part_is_compared_with_the_stage_that_trained_it_alone(world: Path):
     assert f" {abs(means[1] - means[0]):.3f} an example" in gain
 
 
+def test_a_stage_that_had_less_to_train_on_is_not_what_a_part_is_compared_with(world: Path):
+    alone = {**changed(MATCH, data={"valid": 0.25}, train={"epochs": 1, "batch_size": 8}), "from": "base"}
+    result = run_stages(world, alone, together(REVIEWS, LENGTHS, train={"epochs": 1, "batch_size": 8}))
+    assert not [note for note in result.stages[-1].notes if "which trained it alone" in note]
+
+
 @pytest.mark.parametrize("tuning", ["layer_decay", {"name": "frozen", "layers": 1}])
 def test_techniques_that_leave_the_weights_where_they_are(world: Path, tuning: Any):
     stage = {**together(REVIEWS, LENGTHS, train={"epochs": 2, "batch_size": 8, "keep": "best"}), "tuning": tuning}

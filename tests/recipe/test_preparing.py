@@ -118,6 +118,29 @@ def test_bad_raw_text_is_found_before_the_first_step(world: Path):
     assert result.stages[1].data["train"]["skipped"] == 1
 
 
+@pytest.mark.parametrize("valid", [None, 0.3])
+def test_lines_that_were_left_out_are_told_of_when_the_encoded_text_is_used_again(world: Path, valid: float | None):
+    (world / "raw.jsonl").write_text('{"text": "好好好好"}\n' * 30 + "no json\n")
+    data = {"train": "raw.jsonl", "skip_bad_lines": True, **({} if valid is None else {"valid": valid})}
+    for steps in (2, 3):
+        listener = Listener()
+        [stage] = run_stages(world, changed(ADAPT, data=data, train={"steps": steps}), progress=listener).stages
+        assert not stage.cached
+        assert listener.told("train: 1 row could not be read and was left out")
+        assert stage.data["train"]["skipped"] == 1
+        assert [line.partition(": ")[0] for line in stage.data["train"]["skipped_lines"]] == [f"{world / 'raw.jsonl'}:31"]
+
+
+def test_a_technique_that_leaves_nothing_to_train_is_refused(world: Path):
+    (world / "pairs.jsonl").write_text('{"text": "我好", "text_pair": "你好"}\n' * 8)
+    stage = {"name": "embed", "from": "base", "task": {"name": "embedding", "max_length": 16}, "data": {"train": "pairs.jsonl"}, "tuning": "frozen"}
+    [found] = problems(world, stage, dry_run=True)
+    assert found == (
+        "stage 'embed' (stage[0]).tuning: 'frozen' lets the whole encoder rest, and there is no head on it: nothing is left to train; "
+        "let less rest, or take another technique"
+    )
+
+
 def test_the_user_is_told_of_what_was_left_out_cut_off_and_met_before(world: Path):
     lines = (world / "train.tsv").read_text().splitlines()
     (world / "mixed.tsv").write_text("\n".join([*lines, "-\t很好", "broken", "1\t" + "好" * 80]) + "\n")

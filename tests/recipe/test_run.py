@@ -17,6 +17,7 @@ import torch
 
 from bertsmith.core.errors import CheckpointError, InterruptedRunError, RecipeError
 from bertsmith.data.sources import builtin_path
+from bertsmith.models.family import Model
 from bertsmith.models.loading import load
 from bertsmith.recipe import parse, read_recipe, to_toml
 from bertsmith.recipe import run as run_module
@@ -324,15 +325,18 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits(world: Path):
 def test_two_processes_work_on_one_run(world: Path):
     quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     new = {"family": "bert", "tokenizer": "vocab.txt", **TINY, **quiet}
-    stages = [ADAPT | {"from": new}, changed(MATCH, tuning={"name": "lora", "rank": 2})]
+    parts = [{"name": "reviews", "task": MATCH["task"], "data": MATCH["data"]}, {"name": "text", "objective": ADAPT["objective"], "data": ADAPT["data"]}]
+    together = {"name": "together", "from": "stage:adapt", "part": parts, "train": {"epochs": 1, "batch_size": 8, "precision": "float32"}}
+    stages = [ADAPT | {"from": new}, changed(MATCH, tuning={"name": "lora", "rank": 2}), together]
     recipe = world / "recipe.toml"
     recipe.write_text(to_toml(parse({"stage": stages}, recipe)), encoding="utf-8")
-    (world / "script.py").write_text(SCRIPT, encoding="utf-8")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*launcher, str(world / "script.py"), str(recipe), str(world / "two")], capture_output=True, text=True, check=False)
+    command = [*launcher, "-m", "bertsmith", "run", str(recipe), "--out", str(world / "two")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["folder"] == str(world / "two"), "one of them says what was done"
     two = json.loads((world / "two/result.json").read_text())["stages"]
-    assert [stage["machine"]["processes"] for stage in two] == [2, 2]
+    assert [stage["machine"]["processes"] for stage in two] == [2, 2, 2]
     one = run_stages(world, *stages, out="one")
     for name in ("one", "two"):
         assert (world / name / "stages/match/adapter/adapter_config.json").is_file()
@@ -379,6 +383,29 @@ def test_a_full_disk_is_told_plainly_and_what_was_done_stays(world: Path, monkey
     monkeypatch.undo()
     again = run_stages(world, ADAPT, MATCH, resume=True)
     assert [stage.cached for stage in again.stages] == [True, False]
+
+
+def test_a_file_that_must_not_be_read_is_not_taken_for_a_folder_that_must_not_be_written(world: Path, monkeypatch: pytest.MonkeyPatch):
+    def closed(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/data/closed/train.tsv")
+
+    monkeypatch.setattr(run_module, "plan", closed)
+    with pytest.raises(RecipeError, match=r"^/data/closed/train.tsv cannot be used: Permission denied$"):
+        run_stages(world, ADAPT)
+
+
+def test_what_a_model_can_do_before_is_measured_where_it_is_trained(world: Path, monkeypatch: pytest.MonkeyPatch):
+    places: list[str] = []
+
+    def measured(model: Model, *_: object, **__: object) -> None:
+        places.append(model.device.type)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage_module, "device", lambda: torch.device("meta"))
+    monkeypatch.setattr(stage_module, "evaluate", measured)
+    with pytest.raises(InterruptedRunError):
+        run_stages(world, changed(ADAPT, data={"valid": 0.2}))
+    assert places == ["meta"]
 
 
 def test_a_place_that_cannot_be_written_is_told_plainly(world: Path):

@@ -77,5 +77,10 @@ def test_smoothing_keeps_every_step_and_stays_within_the_values(values: list[flo
         assert [y for _, y in made] == values
 
 
+def test_a_value_that_is_no_number_does_not_take_its_neighbours_away():
+    assert smoothed([(1, 1.0), (2, math.nan), (3, 3.0)], 3) == [(1, 2.0), (3, 2.0)]
+    assert smoothed([(1, math.nan)], 3) == []
+
+
 def test_a_scale_of_no_width_puts_everything_in_the_middle():
     assert Scale(1, 1, 0, 10)(1) == 5

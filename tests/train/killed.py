@@ -16,26 +16,31 @@ from bertsmith.train import Training, TrainOptions
 from tests.train.conftest import WORDS, tiny_model
 
 
-def main(folder: Path, *, dropout: float = 0.1, **options) -> None:
+def job_in(folder: Path, *, dropout: float = 0.1, validated: bool = False, **options) -> Training:
+    """A training that is the same in every process."""
     tokenizer = Tokenizer.from_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])
     task = SingleSentence(labels=("bad", "good"))
     generator = np.random.default_rng(0)
     texts = [" ".join(generator.choice(WORDS, size=generator.integers(1, 13))) for _ in range(40)]
     rows = FeatureStore.build(task.encode([Example({"text": text, "label": "good" if "good" in text else "bad"}) for text in texts], tokenizer))
-    model = tiny_model(tokenizer, dropout=dropout).model
-    job = Training(
-        model=model,
+    return Training(
+        model=tiny_model(tokenizer, dropout=dropout).model,
         tokenizer=tokenizer,
         objective=task,
         rows=rows,
+        valid=rows if validated else None,
         options=TrainOptions(learning_rate=1e-3, precision="float32", **options),
         seed=5,
         folder=folder,
     )
+
+
+def main(folder: Path, *, dropout: float = 0.1, **options) -> None:
+    job = job_in(folder, dropout=dropout, **options)
     print("ready", flush=True)
     job.run(resume=True)
     if job.accelerator.is_main_process:
-        torch.save(model.state_dict(), folder / "weights.pt")
+        torch.save(job.model.state_dict(), folder / "weights.pt")
 
 
 if __name__ == "__main__":

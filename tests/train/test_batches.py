@@ -1,10 +1,12 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bertsmith.train import batches
-from bertsmith.train.batches import epoch_batches, num_batches, steps_after, total_steps, within_budget
+from bertsmith.train.batches import Course, epoch_batches, num_batches, within_budget
 from bertsmith.train.options import TrainOptions
 
 LENGTHS = st.lists(st.integers(1, 200), min_size=1, max_size=300).map(np.array)
@@ -39,6 +41,12 @@ def test_runs_within_a_budget_keep_the_order(lengths, tokens):
     assert np.concatenate(within_budget(rows, lengths, tokens)).tolist() == rows.tolist()
 
 
+@given(LENGTHS, st.integers(1, 100))
+def test_a_run_ends_where_the_next_row_does_not_fit(lengths, tokens):
+    runs = within_budget(np.arange(len(lengths)), lengths, tokens)
+    assert all(lengths[run].sum() + lengths[after[0]] > tokens for run, after in pairwise(runs))
+
+
 def test_no_rows_make_no_runs():
     assert within_budget(np.array([], int), np.array([], int), 8) == []
 
@@ -47,16 +55,16 @@ def test_no_rows_make_no_runs():
 def test_a_resumed_run_takes_the_steps_that_are_left(done):
     lengths = np.arange(1, 31)
     options = TrainOptions(batch_size=5, epochs=2.5)
-    whole = list(steps_after(0, lengths, options, seed=2))
-    rest = list(steps_after(done, lengths, options, seed=2))
+    course = Course(lengths, options, seed=2)
+    whole, rest = list(course.after(0)), list(course.after(done))
     assert [(step.number, step.epoch, step.rows.tolist(), step.last_of_epoch) for step in rest] == [
         (step.number, step.epoch, step.rows.tolist(), step.last_of_epoch) for step in whole[done:]
     ]
-    assert len(whole) == total_steps(lengths, options, seed=2) == 15
+    assert len(whole) == course.total == 15
 
 
 def test_steps_go_before_epochs():
-    assert total_steps(np.arange(1, 31), TrainOptions(batch_size=5, steps=4), seed=0) == 4
+    assert Course(np.arange(1, 31), TrainOptions(batch_size=5, steps=4), seed=0).total == 4
 
 
 @given(LENGTHS, st.integers(1, 40), st.integers(0, 3))
@@ -68,17 +76,17 @@ def test_batches_of_sequences_are_counted_without_making_them(lengths, size, epo
 @pytest.mark.parametrize("options", [{"batch_size": 5}, {"batch_tokens": 40}])
 @given(done=st.integers(0, 17))
 def test_whatever_is_done_the_rest_is_the_same(options, done):
-    lengths, options = np.arange(1, 31), TrainOptions(epochs=2.5, **options)
-    whole = [(step.number, step.epoch, step.rows.tolist(), step.last_of_epoch) for step in steps_after(0, lengths, options, seed=2)]
-    rest = [(step.number, step.epoch, step.rows.tolist(), step.last_of_epoch) for step in steps_after(done, lengths, options, seed=2)]
+    course = Course(np.arange(1, 31), TrainOptions(epochs=2.5, **options), seed=2)
+    whole = [(step.number, step.epoch, step.rows.tolist(), step.last_of_epoch) for step in course.after(0)]
+    rest = [(step.number, step.epoch, step.rows.tolist(), step.last_of_epoch) for step in course.after(done)]
     assert rest == whole[done:]
 
 
 def test_a_long_training_is_counted_and_resumed_without_putting_its_epochs_in_order(monkeypatch):
     made = []
     monkeypatch.setattr(batches, "epoch_batches", lambda *arguments: made.append(arguments[-1]) or epoch_batches(*arguments))
-    lengths, options = np.arange(1, 31), TrainOptions(batch_size=5, epochs=100_000)
-    assert total_steps(lengths, options, seed=2) == 600_000
-    step = next(steps_after(599_990, lengths, options, seed=2))
+    course = Course(np.arange(1, 31), TrainOptions(batch_size=5, epochs=100_000), seed=2)
+    assert course.total == 600_000
+    step = next(course.after(599_990))
     assert (step.number, step.epoch) == (599_991, 99_998)
     assert made == [99_998]

@@ -56,6 +56,8 @@ def test_equal_turns_see_a_small_part_again_and_again():
     assert Counter(bool(step.rows[0] >= 90) for step in steps) == {True: 10, False: 10}
     counted = Counter(row for step in steps for row in step.rows.tolist() if row >= 90)
     assert set(counted.values()) == {10}, "ten times through its ten rows"
+    drawn = Counter((row, step.seen) for step in steps for row in step.rows.tolist())
+    assert set(drawn.values()) == {1}, "what is drawn for a row is another thing each time"
 
 
 def test_annealed_turns_become_more_equal():

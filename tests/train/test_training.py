@@ -1,5 +1,6 @@
 import copy
 import json
+import math
 import os
 import signal
 import subprocess
@@ -10,14 +11,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
-from bertsmith.core.errors import InterruptedRunError, RecipeError
+from bertsmith.core.errors import CheckpointError, InterruptedRunError, RecipeError
 from bertsmith.core.progress import Silence
-from bertsmith.data.store import FeatureStore
+from bertsmith.core.randomness import generator_at
+from bertsmith.data.store import FeatureStore, JoinedRows
+from bertsmith.models import create
 from bertsmith.objectives.mlm import MaskedLanguageModel
-from bertsmith.train import Training, TrainOptions, evaluate
+from bertsmith.tasks.mixture import Mixture
+from bertsmith.train import Evaluation, Training, TrainOptions, evaluate, loop, resume
+from bertsmith.train.mixing import Mixing
 from bertsmith.tuning.frozen import Frozen
-from tests.train.conftest import tiny_model
+from tests.train.conftest import TINY, tiny_model
 
 HERE = Path(__file__).parent
 
@@ -102,6 +108,28 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(tokenizer, 
     assert not same_weights(first.model, third.model)
 
 
+def test_masks_are_drawn_anew_however_often_a_part_of_a_mixture_has_its_turn(tokenizer, task, examples, rows, tmp_path, monkeypatch):
+    text = MaskedLanguageModel(unit="token", max_length=16)
+    few = FeatureStore.build(text.encode(examples[:8], tokenizer))
+    heads = tiny_model(tokenizer, mlm=0, classification=2).model
+    model = heads.with_heads({"text:mlm": heads.heads["mlm"], "label:classification": heads.heads["classification"]})
+    drawn = []
+    monkeypatch.setattr(loop, "generator_at", lambda *place: drawn.append(place) or generator_at(*place))
+    Training(
+        model=model,
+        tokenizer=tokenizer,
+        objective=Mixture(parts={"text": text, "label": task}),
+        rows=JoinedRows([few, rows]),
+        mixing=Mixing(sampling="equal"),
+        options=TrainOptions(epochs=2, batch_size=4, precision="float32"),
+        seed=1,
+        folder=tmp_path,
+    ).run()
+    of_text = [place for place in drawn if place[-1] < len(few)]
+    assert len(of_text) >= 4 * len(few), "it has more turns than there are epochs"
+    assert len(set(drawn)) == len(drawn)
+
+
 class StopAt(Silence):
     """Ask for a stop while a certain step is being taken."""
 
@@ -129,6 +157,23 @@ def test_a_stopped_training_goes_on_to_the_same_bits(tokenizer, task, rows, tmp_
     assert (result.steps, result.kept_step, result.metrics, result.tokens) == (expected.steps, expected.kept_step, expected.metrics, expected.tokens)
     timeless = [[{**line, "seconds": None} for line in recorded(tmp_path / name)] for name in ("whole", "stopped")]
     assert timeless[0] == timeless[1]
+
+
+def test_the_estimate_of_a_training_that_goes_on_is_of_the_steps_that_are_left(tokenizer, task, rows, tmp_path):
+    class Work(Silence):
+        total, done = 0.0, 0.0
+
+        def begin(self, what, total, unit):
+            self.total = total
+
+        def advance(self, amount=1, **numbers):
+            self.done += amount
+
+    with pytest.raises(InterruptedRunError):
+        training(tiny_model(tokenizer), task, rows, tmp_path, progress=StopAt(4)).run()
+    progress = Work()
+    training(tiny_model(tokenizer), task, rows, tmp_path, progress=progress).run(resume=True)
+    assert (progress.total, progress.done) == (6, 6)
 
 
 def test_without_resume_a_training_starts_anew(tokenizer, task, rows, tmp_path):
@@ -163,28 +208,35 @@ def test_a_killed_training_goes_on_to_the_same_bits(tokenizer, task, rows, tmp_p
     assert recorded(tmp_path / "killed") == recorded(tmp_path / "whole")
 
 
-@pytest.mark.slow
-def test_two_processes_give_the_losses_of_one(tokenizer, task, rows, tmp_path):
-    whole = tiny_model(tokenizer, dropout=0.0)
-    training(whole, task, rows, tmp_path / "one", batch_size=7).run()
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        str(HERE / "two_processes.py"),
-        str(tmp_path / "two"),
-    ]
+def in_two_processes(script, folder):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(HERE / script), str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_losses_of_one(tokenizer, task, rows, tmp_path):
+    whole = tiny_model(tokenizer, dropout=0.0)
+    training(whole, task, rows, tmp_path / "one", batch_size=13).run()
+    in_two_processes("two_processes.py", tmp_path / "two")
     one, two = recorded(tmp_path / "one"), recorded(tmp_path / "two")
     assert [line["loss"] for line in two] == pytest.approx([line["loss"] for line in one], abs=1e-5)
     assert [line["tokens"] for line in two] == [line["tokens"] for line in one]
     weights = torch.load(tmp_path / "two" / "weights.pt", weights_only=True)
     for name, weight in whole.model.state_dict().items():
         torch.testing.assert_close(weights[name], weight, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together(tmp_path):
+    """By the score that the first of them measures, whatever the other one does; and at a signal that only one of them gets."""
+    in_two_processes("stopping_processes.py", tmp_path)
+    assert [(tmp_path / f"patience-{rank}.txt").read_text() for rank in (0, 1)] == ["4 steps, stopped early: True"] * 2
+    told = [(tmp_path / f"signal-{rank}.txt").read_text() for rank in (0, 1)]
+    assert told[0].startswith("stopped by another process after step 3 of 10")
+    assert told[1].startswith("stopped by SIGTERM after step 3 of 10")
+    assert json.loads((tmp_path / "signal/checkpoint/state.json").read_text())["step"] == 3
 
 
 def test_the_best_weights_are_kept(tokenizer, task, rows, tmp_path):
@@ -202,6 +254,42 @@ def test_training_stops_when_patience_runs_out(tokenizer, task, rows, tmp_path):
     result = job.run()
     assert result.stopped_early
     assert result.steps == 15
+
+
+def test_a_score_that_is_no_number_is_worse_than_any_other(tokenizer, task, rows, tmp_path, monkeypatch):
+    scores = iter([math.nan, 0.5, 0.6, math.nan])
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: Evaluation({"accuracy": next(scores)}))
+    result = training(tiny_model(tokenizer), task, rows, tmp_path, valid=rows, steps=4, evaluate_every=1, keep="best").run()
+    assert (result.kept_step, result.metrics) == (3, {"accuracy": 0.6})
+    valid = [line["valid"] for line in recorded(tmp_path) if "valid" in line]
+    assert valid == [{"accuracy": None}, {"accuracy": 0.5}, {"accuracy": 0.6}, {"accuracy": None}]
+
+
+def test_a_training_that_diverges_is_said(tokenizer, task, rows, tmp_path):
+    with pytest.raises(RecipeError, match=r"the training has diverged: at step \d+ of 10 the loss is .*; lower learning_rate \(1e\+30\)"):
+        training(tiny_model(tokenizer), task, rows, tmp_path, learning_rate=1e30).run()
+
+
+def test_nothing_left_to_train_is_said(tokenizer, task, rows, tmp_path):
+    bare = create("bert", tokenizer, TINY, {}, seed=3)
+    Frozen().apply(bare.model)
+    with pytest.raises(RecipeError, match="'full' lets the whole encoder rest, and there is no head on it"):
+        training(bare, task, rows, tmp_path)
+
+
+def test_what_accelerate_is_told_elsewhere_changes_nothing(tokenizer, task, rows, tmp_path, monkeypatch):
+    """`accelerate launch` sets these; a recipe says what it wants of both."""
+    plain, launched = tiny_model(tokenizer), tiny_model(tokenizer)
+    training(plain, task, rows, tmp_path / "plain", steps=2).run()
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        training(launched, task, rows, tmp_path / "launched", steps=2).run()
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+    assert recorded(tmp_path / "plain") == recorded(tmp_path / "launched")
+    assert same_weights(plain.model, launched.model)
 
 
 def test_frozen_weights_stay(tokenizer, task, rows, tmp_path):
@@ -251,9 +339,6 @@ def test_an_unknown_metric_is_said_with_those_there_are(tokenizer, task, rows, t
 
 def test_half_a_checkpoint_is_never_loaded(tokenizer, task, rows, tmp_path, monkeypatch):
     """The disk fills up while the second checkpoint is written: the first one is there, whole, and the training says what happened."""
-    from bertsmith.core.errors import CheckpointError
-    from bertsmith.train import resume
-
     written = []
     real = resume.save_file
 
@@ -282,6 +367,47 @@ def test_a_checkpoint_that_was_just_being_replaced_is_found(tokenizer, task, row
     aside.mkdir()
     (tmp_path / "checkpoint").rename(aside / "checkpoint")
     assert training(tiny_model(tokenizer), task, rows, tmp_path).run(resume=True).resumed_at == 4
+
+
+def test_what_an_optimiser_has_gathered_goes_where_its_weights_are():
+    """That of a fused one counts its steps there too; left behind on the processor, the first step on a GPU after a pause would fail."""
+    weight = torch.nn.Parameter(torch.zeros(2, 2, device="meta"))
+    optimiser = torch.optim.AdamW([weight], fused=True)
+    resume._restore(optimiser, {"0.step": torch.tensor(3.0), "0.exp_avg": torch.ones(2, 2), "0.exp_avg_sq": torch.ones(2, 2)})
+    assert {name: value.device.type for name, value in optimiser.state[weight].items()} == dict.fromkeys(("step", "exp_avg", "exp_avg_sq"), "meta")
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "optimiser.safetensors", "state.json"])
+def test_a_damaged_checkpoint_is_said(tokenizer, task, rows, tmp_path, file):
+    with pytest.raises(InterruptedRunError):
+        training(tiny_model(tokenizer), task, rows, tmp_path, progress=StopAt(4)).run()
+    damaged = tmp_path / "checkpoint" / file
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    with pytest.raises(CheckpointError, match=rf"a training cannot go on from .*checkpoint: (.|\n)*{file}(.|\n)*to begin anew, delete {tmp_path}"):
+        training(tiny_model(tokenizer), task, rows, tmp_path).run(resume=True)
+
+
+def test_a_checkpoint_of_another_model_is_said(tokenizer, task, rows, tmp_path):
+    with pytest.raises(InterruptedRunError):
+        training(tiny_model(tokenizer), task, rows, tmp_path, progress=StopAt(4)).run()
+    with pytest.raises(CheckpointError, match=r"cannot go on from (.|\n)*size mismatch for heads.classification"):
+        training(tiny_model(tokenizer, classification=3), task, rows, tmp_path).run(resume=True)
+
+
+def test_lines_that_are_kept_survive_a_kill_while_others_are_forgotten(tokenizer, task, rows, tmp_path, monkeypatch):
+    with pytest.raises(InterruptedRunError):
+        training(tiny_model(tokenizer), task, rows, tmp_path, progress=StopAt(4)).run()
+    before = recorded(tmp_path)
+
+    def half(file, text, **_):
+        with file.open("w", encoding="utf-8") as opened:
+            opened.write(text[: len(text) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(KeyboardInterrupt):
+        training(tiny_model(tokenizer), task, rows, tmp_path).run(resume=True)
+    assert recorded(tmp_path) == before
 
 
 def test_progress_hears_of_every_step(tokenizer, task, rows, tmp_path):

@@ -91,6 +91,8 @@ def test_only_the_changes_and_the_heads_are_trained(checkpoint):
     ("wrong", "message"),
     [
         (lambda: Lora(rank=0), "rank is 0"),
+        (lambda: Lora(alpha=0.0), "alpha is 0.0; it must be greater than 0"),
+        (lambda: Lora(targets=()), "targets is empty; name at least one of key"),
         (lambda: Lora(dropout=1.0), "dropout is 1.0"),
         (lambda: Lora(targets=("query", "q")), "targets has q; known: key"),
         (lambda: LayerDecay(decay=1.5), "decay is 1.5"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from bertsmith.metrics.uncertainty import Comparison, compare_paired
 from bertsmith.recipe.planning import Job, file_key
 from bertsmith.recipe.predictions import CORRECT, PREDICTIONS
-from bertsmith.recipe.schema import Stage
+from bertsmith.recipe.schema import Stage, StageData
 
 SURE = 0.05
 """A difference whose p-value is above it is inside the noise."""
@@ -38,10 +39,14 @@ def gains(job: Job, earlier: Sequence[Job], folder: Path) -> Iterator[str]:
 
 def _is_alone(other: Job, job: Job, part: Stage) -> bool:
     """Whether a stage trained the same task on the same data, from the same model and by the same technique."""
-    same = (part.objective, part.start, part.tuning) == (other.stage.objective, other.stage.start, other.stage.tuning)
-    if other.stage.parts or not same:
-        return False
-    return all(other.files.get(split) == job.files.get(file_key(job.stage, part, split)) for split in ("train", "test"))
+    one, two = ((stage.objective, stage.start, stage.tuning, _reading(stage.data)) for stage in (other.stage, part))
+    same_files = all(other.files.get(split) == job.files.get(file_key(job.stage, part, split)) for split in ("train", "test"))
+    return not other.stage.parts and one == two and same_files
+
+
+def _reading(data: StageData) -> StageData:
+    """How files are read and what is held out of them, whatever they are called."""
+    return replace(data, train="any", valid=data.valid if isinstance(data.valid, float) else None, test=None)
 
 
 def _scores(file: Path) -> np.ndarray | None:

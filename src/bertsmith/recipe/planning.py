@@ -27,9 +27,10 @@ from bertsmith.recipe.starts import Start, examined, is_here
 from bertsmith.tasks.base import Task
 from bertsmith.tasks.outcome import Outcome
 from bertsmith.text.tokenizer import Tokenizer
-from bertsmith.train.batches import total_steps
+from bertsmith.train.batches import Course
 from bertsmith.train.mixing import MixedCourse
 from bertsmith.train.options import TrainOptions
+from bertsmith.tuning.base import nothing_left
 
 OBJECTIVE_METRICS = ("loss", "perplexity")
 """What is measured of every pre-training objective."""
@@ -103,7 +104,7 @@ class Job:
             return self.stage.train.steps
         if self.prepared.parts:
             return MixedCourse(lengths, self.stage.train, self.stage.mixing, self.seed).total
-        return total_steps(lengths[""], self.stage.train, self.seed)
+        return Course(lengths[""], self.stage.train, self.seed).total
 
 
 def plan(recipe: Recipe, out: Path, *, resume: bool, fetch: bool, progress: Progress) -> list[Job]:
@@ -276,6 +277,9 @@ def _unbuildable(stage: Stage, objective: Objective, family: Family, here: Place
         stage.tuning.apply(model)
     except ValueError as error:
         yield str(error), tuning
+        return
+    if reason := nothing_left(stage.tuning, model):
+        yield reason, tuning
 
 
 def _metric_names(stage: Stage, prepared: Prepared, tokenizer: Tokenizer) -> tuple[str, ...]:

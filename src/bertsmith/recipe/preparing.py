@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -24,7 +24,7 @@ from bertsmith.data.readers import read, read_texts
 from bertsmith.data.sources import find_sources
 from bertsmith.data.store import FeatureStore
 from bertsmith.objectives.base import Objective
-from bertsmith.recipe.files import is_disk_full
+from bertsmith.recipe.files import digest, is_disk_full, read_json, write_json
 from bertsmith.recipe.schema import Stage, StageData
 from bertsmith.recipe.starts import Start
 from bertsmith.recipe.writing import component_table
@@ -173,8 +173,10 @@ def prepared_text(
         if rows is None:
             continue
         made.rows.update({split: rows[0]} if rows[1] is None else {"train": rows[0], "valid": rows[1]})
-        made.notes.extend(f"{split}: {remark}" for remark in Dataset((), problems=tuple(source.bad)).remarks())
-        made.account[split] = {"files": [{"name": name, "sha256": content} for name, content in files[split].items()], "skipped": len(source.bad)}
+        skipped = source.skipped()
+        made.notes.extend(f"{split}: {remark}" for remark in Dataset((), problems=skipped).remarks())
+        made.account[split] = {"files": [{"name": name, "sha256": content} for name, content in files[split].items()]}
+        made.account[split] |= {"skipped": len(skipped), "skipped_lines": list(map(str, skipped))}
     if made.account.keys() != files.keys():
         return None
     for split, rows in made.rows.items():
@@ -210,7 +212,7 @@ class _Text:
         data = stage.data
         reading = [dict(data.columns), data.format, data.encoding, data.skip_bad_lines]
         self.key = json.dumps([component_table(stage.objective), start.digest, content, reading])
-        self.bad: list[Problem] = []
+        self.bad_lines = cache / f"{digest(self.key)}.skipped.json"
 
     def stores(self, share: float | None) -> tuple[FeatureStore, FeatureStore | None]:
         """The features, and those of them that are held out.
@@ -229,11 +231,18 @@ class _Text:
         _not_empty(held)
         return rows, held
 
+    def skipped(self) -> tuple[Problem, ...]:
+        """The lines that could not be read, whichever run has encoded the text."""
+        kept = read_json(self.bad_lines) or {"lines": []}
+        return tuple(Problem(**line) for line in kept["lines"])
+
     def _encoded(self) -> Iterator[Features]:
-        data = self.stage.data
-        texts = _texts(self.names, data, self.bad if data.skip_bad_lines else None)
+        data, bad = self.stage.data, list[Problem]()
+        texts = _texts(self.names, data, bad if data.skip_bad_lines else None)
         encoded = self.stage.objective.encode(texts, self.start.tokenizer)
-        return followed(encoded, self.progress, f"encode {self.stage.name}", None, "sequences")
+        yield from followed(encoded, self.progress, f"encode {self.stage.name}", None, "sequences")
+        if bad:  # written before the store is whole, so that the one is never there without the other
+            write_json(self.bad_lines, {"lines": [asdict(problem) for problem in bad]})
 
     def _without(self, share: float, held_key: str) -> Iterator[Features]:
         """What is not held out. What is, is stored before this ends, so that the one store is never there without the other."""

@@ -5,16 +5,25 @@ Every process reads the same recipe and the same data and decides the same; what
 
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 from accelerate import PartialState
 
+PATIENCE = timedelta(days=1)
+"""How long a process waits for another: the first may have raw text to encode for hours, and PyTorch gives up after minutes."""
+
 
 def is_first() -> bool:
     """Whether this process is the one that writes; the only one always is."""
     return _state().is_main_process
+
+
+def device() -> torch.device:
+    """What this process computes on."""
+    return _state().device
 
 
 def meet() -> None:
@@ -39,4 +48,4 @@ def own_folder(folder: Path) -> Generator[Path]:
 
 def _state() -> PartialState:
     """What accelerate knows of the processes. Whoever asks it first says whether they run on the processor; its own guess is no."""
-    return PartialState(cpu=not torch.accelerator.is_available())
+    return PartialState(cpu=not torch.accelerator.is_available(), timeout=PATIENCE)

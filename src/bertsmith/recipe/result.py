@@ -139,11 +139,11 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
-def machine(precision: str, processes: int) -> dict[str, Any]:
+def machine(device: torch.device, precision: str, processes: int) -> dict[str, Any]:
     """What the run runs on."""
     return {
         "processor": processor(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "processes": processes,

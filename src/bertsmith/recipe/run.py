@@ -163,12 +163,20 @@ def _told_plainly(out: Path, *, keeps: bool) -> Generator[None]:
         if is_disk_full(error):
             raise _full_disk(out) from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise RecipeError(f"cannot write {error.filename or out}: {error.strerror}; name another folder with --out") from error
+            raise RecipeError(_refused(error, out)) from error
         raise
     except UserError as error:
         if is_disk_full(error):
             raise _full_disk(out) from error
         raise
+
+
+def _refused(error: OSError, out: Path) -> str:
+    """What the operating system does not allow; with a way on where that is the folder of the run."""
+    place = Path(error.filename or out)
+    if place.absolute().is_relative_to(out.absolute()):
+        return f"cannot write {place}: {error.strerror}; name another folder with --out"
+    return f"{place} cannot be used: {error.strerror}"
 
 
 def _full_disk(out: Path) -> RecipeError:

@@ -20,7 +20,7 @@ from bertsmith.recipe.heads import fresh_head
 from bertsmith.recipe.planning import Job
 from bertsmith.recipe.predictions import write_predictions
 from bertsmith.recipe.preparing import Prepared
-from bertsmith.recipe.processes import is_first, meet, own_folder
+from bertsmith.recipe.processes import device, is_first, meet, own_folder
 from bertsmith.recipe.result import StageResult, machine, peak_memory, versions
 from bertsmith.recipe.schema import NewModel
 from bertsmith.recipe.starts import Start
@@ -92,6 +92,7 @@ def run_stage(job: Job, progress: Progress) -> StageResult:
     assert job.start is not None, "its model was fetched"
     with clock.phase("load"):
         checkpoint = opened(job, prepared, job.start, notes)
+        checkpoint.model.to(device())
     metrics: dict[str, dict[str, float | None]] = {}
     if _is_measured_before(prepared, checkpoint):
         with clock.phase("evaluate"):
@@ -212,7 +213,7 @@ def save_stage(checkpoint: Checkpoint, prepared: Prepared, folder: Path, tested:
 
 def edited(job: Job, model: Model) -> None:
     """Let the technique edit the model, before a training groups its weights."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # those of other devices are seeded anew before every pass
         torch.manual_seed(seed_at(job.seed, "tuning"))
         job.stage.tuning.apply(model)
 
@@ -301,5 +302,5 @@ def result_of(
         data=prepared.account,
         notes=notes,
         versions=versions(),
-        machine=machine(done.precision, done.processes),
+        machine=machine(model.device, done.precision, done.processes),
     )

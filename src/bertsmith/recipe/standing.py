@@ -95,7 +95,8 @@ class StageFolder:
         for name in ("result.json", "metrics.jsonl", PREDICTIONS):
             (self.path / name).unlink(missing_ok=True)
         for name in ("model", "adapter", "checkpoint", "parts"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
+            if (self.path / name).exists():
+                shutil.rmtree(self.path / name)
         self.path.mkdir(parents=True, exist_ok=True)
         alone = stage if stage.earlier is None else replace(stage, start=f"../{stage.earlier}/model")
         write_text(self.path / "recipe.toml", to_toml(Recipe(seed=seed, stages=(alone,))))

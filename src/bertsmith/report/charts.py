@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from markupsafe import Markup, escape
 
 Point = tuple[float, float]
@@ -139,15 +140,18 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def smoothed(points: Sequence[Point], window: int) -> list[Point]:
-    """Every y as the mean of the `window` points around it, fewer at the ends.
+    """Every y as the mean of the `window` points around it, fewer at the ends; what is not finite is left out.
 
     Example:
         >>> smoothed([(1, 0.0), (2, 3.0), (3, 6.0)], 3)
         [(1, 1.5), (2, 3.0), (3, 4.5)]
     """
-    half = window // 2
-    near = [[y for _, y in points[max(0, place - half) : place + half + 1]] for place in range(len(points))]
-    return [(x, sum(values) / len(values)) for (x, _), values in zip(points, near, strict=True)]
+    drawn, half = finite(points), window // 2
+    if not drawn:
+        return []
+    near = np.ones(2 * half + 1)
+    sums, counts = (np.convolve(values, near)[half : half + len(drawn)] for values in ([y for _, y in drawn], np.ones(len(drawn))))
+    return [(x, y) for (x, _), y in zip(drawn, (sums / counts).tolist(), strict=True)]
 
 
 def finite(points: Sequence[Point]) -> list[Point]:

@@ -30,17 +30,19 @@ class Step:
         number: Counted from 1 over the whole training.
         epoch: Counted from 0.
         rows: Indices of its sequences, the longest first.
+        seen: How often they were seen before; what is drawn for them (masks) depends on it.
         last_of_epoch: Whether the epoch ends with it.
     """
 
     number: int
     epoch: int
     rows: Indices
+    seen: int
     last_of_epoch: bool
 
 
 class Course:
-    """The steps of a training, which are the same whether or not it was interrupted.
+    """The steps of a training: `total` of them, `per_epoch` in the first epoch; the same whether or not it was interrupted.
 
     Args:
         lengths: Tokens of every row.
@@ -50,12 +52,29 @@ class Course:
 
     def __init__(self, lengths: Int[np.ndarray, " _"], options: TrainOptions, seed: int) -> None:
         self.lengths, self.options, self.seed = lengths, options, seed
-        self.total = total_steps(lengths, options, seed)
         self.per_epoch = num_batches(lengths, options, seed, 0)
+        self.total = self._steps() if options.steps is None else options.steps
 
     def after(self, done: int) -> Iterator[Step]:
         """All steps that are still to be taken, from the one after `done`."""
-        return steps_after(done, self.lengths, self.options, self.seed)
+        number = epoch = 0
+        if not self.options.batch_tokens:  # epochs that are over are all of one length, and need not be put in order again
+            epoch = done // self.per_epoch
+            number = epoch * self.per_epoch
+        while number < self.total:
+            batches = epoch_batches(self.lengths, self.options, self.seed, epoch)
+            for place, rows in enumerate(batches[: self.total - number]):
+                number += 1
+                if number > done:
+                    yield Step(number, epoch, rows, seen=epoch, last_of_epoch=place == len(batches) - 1)
+            epoch += 1
+
+    def _steps(self) -> int:
+        whole = int(self.options.epochs)
+        steps = sum(num_batches(self.lengths, self.options, self.seed, epoch) for epoch in range(whole))
+        if part := self.options.epochs - whole:
+            steps += round(part * num_batches(self.lengths, self.options, self.seed, whole))
+        return max(1, steps)
 
 
 def epoch_batches(lengths: Int[np.ndarray, " _"], options: TrainOptions, seed: int, epoch: int) -> list[Indices]:
@@ -92,14 +111,15 @@ def within_budget(rows: Indices, lengths: Indices, tokens: int) -> list[Indices]
         >>> [run.tolist() for run in within_budget(np.array([0, 1, 2]), np.array([4, 4, 9]), 8)]
         [[0, 1], [2]]
     """
+    used = np.cumsum(lengths[rows], dtype=np.int64)
     runs: list[Indices] = []
-    start, used = 0, 0
-    for place, row in enumerate(rows):
-        if place > start and used + lengths[row] > tokens:
-            runs.append(rows[start:place])
-            start, used = place, 0
-        used += int(lengths[row])
-    return [*runs, rows[start:]] if len(rows) else []
+    start = 0
+    while start < len(rows):
+        before = int(used[start - 1]) if start else 0
+        end = max(start + 1, int(np.searchsorted(used, before + tokens, side="right")))
+        runs.append(rows[start:end])
+        start = end
+    return runs
 
 
 def num_batches(lengths: Indices, options: TrainOptions, seed: int, epoch: int) -> int:
@@ -112,29 +132,3 @@ def num_batches(lengths: Indices, options: TrainOptions, seed: int, epoch: int) 
     if options.batch_tokens:
         return len(epoch_batches(lengths, options, seed, epoch))
     return math.ceil(len(lengths) / (options.batch_size or DEFAULT_BATCH_SIZE))
-
-
-def total_steps(lengths: Indices, options: TrainOptions, seed: int) -> int:
-    """How many updates a training has."""
-    if options.steps is not None:
-        return options.steps
-    whole = int(options.epochs)
-    steps = sum(num_batches(lengths, options, seed, epoch) for epoch in range(whole))
-    if part := options.epochs - whole:
-        steps += round(part * num_batches(lengths, options, seed, whole))
-    return max(1, steps)
-
-
-def steps_after(done: int, lengths: Indices, options: TrainOptions, seed: int) -> Iterator[Step]:
-    """All steps that are still to be taken, from the one after `done`; the same steps whether or not the run was interrupted."""
-    total, number, epoch = total_steps(lengths, options, seed), 0, 0
-    if not options.batch_tokens:  # epochs that are over are all of one length, and need not be put in order again
-        epoch = done // num_batches(lengths, options, seed, 0)
-        number = epoch * num_batches(lengths, options, seed, 0)
-    while number < total:
-        batches = epoch_batches(lengths, options, seed, epoch)
-        for place, rows in enumerate(batches[: total - number]):
-            number += 1
-            if number > done:
-                yield Step(number, epoch, rows, last_of_epoch=place == len(batches) - 1)
-        epoch += 1

@@ -29,6 +29,7 @@ from bertsmith.core.errors import InterruptedRunError, RecipeError
 from bertsmith.core.precision import autocast, resolve
 from bertsmith.core.progress import Progress, Silence, work
 from bertsmith.core.randomness import generator_at, seed_at
+from bertsmith.core.strict_json import strict
 from bertsmith.core.types import Batch, Example
 from bertsmith.data.store import FeatureStore, JoinedRows
 from bertsmith.models.family import Model
@@ -38,12 +39,12 @@ from bertsmith.tasks.mixture import Mixture
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.train.batches import Course, Step, within_budget
 from bertsmith.train.evaluation import Evaluation, HeldOut, evaluate, evaluate_parts, joined_metrics
-from bertsmith.train.interruption import stop_requests
+from bertsmith.train.interruption import Request, stop_requests
 from bertsmith.train.mixing import MixedCourse, Mixing
 from bertsmith.train.options import TrainOptions
 from bertsmith.train.resume import State, copied_weights, read_state, write_state
 from bertsmith.train.schedule import schedule
-from bertsmith.tuning.base import Tuning
+from bertsmith.tuning.base import Tuning, nothing_left
 from bertsmith.tuning.full import Full
 
 WHOLE = ""
@@ -139,9 +140,12 @@ class Training:
             raise RecipeError("there is nothing to train on: the training data has no usable example")
         # Of a mixture, the heads of one part alone are used in a step; several processes have to be told that the others are not waited for.
         several = isinstance(self.objective, Mixture)
-        self.accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=several)])
+        # What `accelerate launch` was told of precision is not for us: the options say it.
+        self.accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=several)])
         self.model.to(self.accelerator.device)
         self.precision = resolve(self.options.precision, self.accelerator.device)
+        if reason := nothing_left(self.tuning, self.model):
+            raise RecipeError(reason)
         groups = self.tuning.parameter_groups(self.model, self.options.learning_rate, self.options.weight_decay)
         self.peaks = [group["lr"] for group in groups]
         self.optimiser = torch.optim.AdamW(groups, lr=self.options.learning_rate, fused=True)
@@ -166,8 +170,9 @@ class Training:
             resume: Go on from the checkpoint in `folder`, if there is one.
 
         Raises:
-            RecipeError: The metric that weights are to be kept by is not measured.
-            InterruptedRunError: Ctrl-C or SIGTERM; a checkpoint was written.
+            RecipeError: The metric that weights are to be kept by is not measured, or the training has diverged.
+            CheckpointError: The checkpoint cannot be read, or not be written.
+            InterruptedRunError: Ctrl-C or SIGTERM, in any of the processes; a checkpoint was written.
         """
         checkpoint = whole(self.folder / "checkpoint")
         if resume and (checkpoint / "state.json").is_file():
@@ -202,16 +207,22 @@ class Training:
     def _take_steps(self) -> bool:
         """All steps that are left; whether `patience` ran out."""
         self.model.train()
-        with work(self.progress, "train", self.steps, "steps"), stop_requests() as stop:
-            self.progress.advance(self.state.step)
+        left = self.steps - self.state.step  # what an earlier run has done would flatter the rate of this one
+        with work(self.progress, "train", left, "steps"), stop_requests() as stop:
             for step in self.course.after(self.state.step):
                 if self._out_of_patience():
                     return True
                 self._whole_step(step)
-                if stop:
-                    self._save()
-                    raise InterruptedRunError(f"stopped by {stop.name} after step {self.state.step} of {self.steps}; go on with --resume")
+                self._stop_if_asked(stop)
         return False
+
+    def _stop_if_asked(self, stop: Request) -> None:
+        """Stop after a step that all processes have taken: they hear of a signal at different steps, and none can go on without the others."""
+        [asked] = self._over_processes([float(bool(stop))])
+        if asked:
+            self._save()
+            cause = stop.name or "another process"
+            raise InterruptedRunError(f"stopped by {cause} after step {self.state.step} of {self.steps}; go on with --resume")
 
     def _whole_step(self, step: Step) -> None:
         started = time.monotonic()
@@ -230,8 +241,9 @@ class Training:
         mine = step.rows[self.accelerator.process_index :: self.accelerator.num_processes]
         weight = 1.0 if len(mine) else 0.0  # a process without rows goes through the motions, so that the others need not wait for it
         batches = [self._collate(step, run) for run in self._passes(mine if len(mine) else step.rows[:1])]
-        tokens = self._over_processes(weight * sum(batch.num_tokens for batch in batches))
-        counts = {name: self._over_processes(weight * sum(batch.counts[name] for batch in batches)) for name in batches[0].counts}
+        counted = {name: sum(batch.counts[name] for batch in batches) for name in batches[0].counts}
+        tokens, *totals = self._over_processes([weight * count for count in (sum(batch.num_tokens for batch in batches), *counted.values())])
+        counts = {name: max(total, 1.0) for name, total in zip(counted, totals, strict=True)}
         sums = dict.fromkeys(counts, 0.0)
         for number, batch in enumerate(batches):
             set_seed(seed_at(self.seed, "dropout", step.number, self.accelerator.process_index, number) % 2**32)
@@ -244,7 +256,8 @@ class Training:
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.state.tokens += round(tokens)
-        loss = sum(self._over_processes(weight * sums[name]) / max(counts[name], 1) for name in sums)
+        loss = sum(self._over_processes([weight * sums[name] / counts[name] for name in sums]))
+        self._check_finite(step, loss, float(norm))
         return {"loss": loss, "gradient_norm": float(norm), "learning_rate": self.options.learning_rate * rate, "tokens": tokens}
 
     def _backward(self, batch: Batch, counts: dict[str, float], weight: float, *, last: bool) -> dict[str, float]:
@@ -252,8 +265,8 @@ class Training:
         scale = weight * self.accelerator.num_processes
         with torch.enable_grad() if last else self.accelerator.no_sync(self.losses):
             terms: dict[str, Tensor] = self.losses(batch)
-            loss = torch.stack([term * (scale / max(counts[name], 1)) for name, term in terms.items()]).sum()
-            self.accelerator.backward(loss)
+            loss = torch.stack([term * (scale / counts[name]) for name, term in terms.items()]).sum()
+            loss.backward()
         return {name: float(term.detach()) for name, term in terms.items()}
 
     def _passes(self, rows: np.ndarray) -> list[np.ndarray]:
@@ -261,14 +274,24 @@ class Training:
         return within_budget(rows, self.lengths, self.options.pass_tokens) if self.objective.rows_are_independent else [rows]
 
     def _collate(self, step: Step, run: np.ndarray) -> Batch:
-        generators = [generator_at(self.seed, "collate", step.epoch, int(row)) for row in run]
+        generators = [generator_at(self.seed, "collate", step.seen, int(row)) for row in run]
         return self.objective.collate([self.rows[int(row)] for row in run], generators, self.tokenizer).to(self.accelerator.device)
 
-    def _over_processes(self, value: float) -> float:
+    def _check_finite(self, step: Step, loss: float, norm: float) -> None:
+        """Nothing comes after a loss that is no number but more of its kind."""
+        if math.isfinite(loss) and math.isfinite(norm):
+            return
+        raise RecipeError(
+            f"the training has diverged: at step {step.number} of {self.steps} the loss is {loss:.4g} and the norm of its gradient {norm:.4g}; "
+            f"lower learning_rate ({self.options.learning_rate:g}) or let it rise for longer (warmup_rate = {self.options.warmup_rate:g})"
+        )
+
+    def _over_processes(self, values: list[float]) -> list[float]:
+        """The sum of each value over all processes."""
         if self.accelerator.num_processes == 1:
-            return value
-        total: Any = self.accelerator.reduce(torch.tensor(value, dtype=torch.float64, device=self.accelerator.device), reduction="sum")
-        return float(total)
+            return values
+        totals: Any = self.accelerator.reduce(torch.tensor(values, dtype=torch.float64, device=self.accelerator.device), reduction="sum")
+        return totals.tolist()
 
     def _is_time_to_evaluate(self, step: Step) -> bool:
         if self.valid is None and not self.valid_parts:
@@ -278,7 +301,7 @@ class Training:
 
     def _evaluate(self, step: Step) -> None:
         started = time.monotonic()
-        metrics = self._measured()
+        metrics = self._as_the_first_has_it(self._measured())
         self.state.seconds += time.monotonic() - started
         self._record({"step": step.number, "epoch": step.epoch, "valid": metrics})
         self._keep_if_better(metrics)
@@ -291,6 +314,11 @@ class Training:
             return joined_metrics(self.objective, found)
         assert self.valid is not None, "there is something to evaluate on"
         return evaluate(self.model, self.objective, self.valid, self.tokenizer, examples=self.valid_examples, by_loss=self.by_loss, **how).metrics
+
+    def _as_the_first_has_it(self, metrics: dict[str, float]) -> dict[str, float]:
+        """What the first process has measured, for all: a last bit that differs must not make one of them stop early and leave the others waiting."""
+        values = [value if self.accelerator.is_main_process else 0.0 for value in metrics.values()]
+        return dict(zip(metrics, self._over_processes(values), strict=True))
 
     def _keep_parts(self, mixture: Mixture, found: Mapping[str, Evaluation]) -> None:
         """The weights with which a part was best, for each part: what helps one may come late for another."""
@@ -331,7 +359,7 @@ class Training:
     def _record(self, line: dict[str, Any]) -> None:
         if self.accelerator.is_main_process:
             with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps(strict(line)) + "\n")
 
     def _forget_lines_after(self, step: int) -> None:
         """What was recorded after the checkpoint is about to be recorded again."""
@@ -340,11 +368,15 @@ class Training:
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "metrics.jsonl"
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-        file.write_text("".join(f"{line}\n" for line in lines if _step_of(line) <= step), encoding="utf-8")
+        draft = file.with_name(f".{file.name}.part")  # a kill must not take the lines that stay
+        draft.write_text("".join(f"{line}\n" for line in lines if _step_of(line) <= step), encoding="utf-8")
+        draft.replace(file)
 
 
 def _higher_is_better(name: str, metrics: Mapping[str, float]) -> float:
-    return -metrics[name] if name.endswith(LOWER_IS_BETTER) else metrics[name]
+    """What is the better, the higher it is; a metric that is no number is the worst of all."""
+    value = -metrics[name] if name.endswith(LOWER_IS_BETTER) else metrics[name]
+    return -math.inf if math.isnan(value) else value
 
 
 def _step_of(line: str) -> float:

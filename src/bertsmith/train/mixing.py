@@ -95,9 +95,9 @@ class MixedCourse(Course):
             turns = self._turns(epoch)[: self.total - number]
             for place, part in enumerate(turns):
                 number += 1
-                rows = next(sources[part])
+                rows, seen = next(sources[part])
                 if number > done:
-                    yield Step(number, epoch, rows, last_of_epoch=place == self.per_epoch - 1)
+                    yield Step(number, epoch, rows, seen, last_of_epoch=place == self.per_epoch - 1)
 
     def _turns(self, epoch: int) -> list[int]:
         """Whose turn it is, batch by batch."""
@@ -107,12 +107,12 @@ class MixedCourse(Course):
         counts = _apportioned(shares, self.per_epoch)
         return generator_at(self.seed, "mixture", epoch).permutation(np.repeat(np.arange(len(counts)), counts)).tolist()
 
-    def _batches(self, name: str) -> Iterator[Indices]:
-        """The batches of a part, epoch after epoch of its own, without an end."""
+    def _batches(self, name: str) -> Iterator[tuple[Indices, int]]:
+        """The batches of a part, epoch after epoch of its own, without an end, and how many epochs came before."""
         begin, epoch = self.begins[list(self.parts).index(name)], 0
         while True:
             for rows in epoch_batches(self.parts[name], self.options, self._seed(name), epoch):
-                yield rows + begin
+                yield rows + begin, epoch
             epoch += 1
 
     def _seed(self, name: str) -> int:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bertsmith.checkpoint.folder import read_json, write_json, written_whole
+from bertsmith.checkpoint.folder import read_file, read_json, write_json, written_whole
+from bertsmith.core.errors import CheckpointError
 
 STATE, WEIGHTS, OPTIMISER, BEST = "state.json", "weights.safetensors", "optimiser.safetensors", "best-{}.safetensors"
 
@@ -68,13 +69,25 @@ def read_state(folder: Path, model: nn.Module, optimiser: Optimizer) -> tuple[St
 
     Returns:
         Where the training stood, and the best weights so far, if any were kept: "" of the whole, and those of parts by their names.
+
+    Raises:
+        CheckpointError: It is damaged, or of another model.
     """
+    try:
+        return _read(folder, model, optimiser)
+    except (RuntimeError, TypeError, ValueError) as error:  # weights of other shapes, values of other names, files that cannot be read
+        raise CheckpointError(f"a training cannot go on from {folder}: {error}; to begin anew, delete {folder.parent}") from error
+
+
+def _read(folder: Path, model: nn.Module, optimiser: Optimizer) -> tuple[State, dict[str, Weights]]:
     state = State(**read_json(folder / STATE))
-    model.load_state_dict(load_file(folder / WEIGHTS))
-    _restore(optimiser, load_file(folder / OPTIMISER))
     before, after = BEST.split("{}")
     files = {file.name.removeprefix(before).removesuffix(after): file for file in sorted(folder.glob(BEST.format("*")))}
-    return state, {name: load_file(file) for name, file in files.items()}
+    best = {name: read_file(file) for name, file in files.items()}
+    moments = read_file(folder / OPTIMISER)
+    model.load_state_dict(read_file(folder / WEIGHTS))
+    _restore(optimiser, moments)
+    return state, best
 
 
 def copied_weights(model: nn.Module) -> dict[str, Tensor]:
@@ -83,20 +96,14 @@ def copied_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _moments(optimiser: Optimizer) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
-    for number, parameter in enumerate(_parameters(optimiser)):
-        for name, value in optimiser.state[parameter].items():
-            tensors[f"{number}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
-    return tensors
+    """What an optimiser has gathered, as `NUMBER.NAME`, the parameters numbered through all groups."""
+    gathered = optimiser.state_dict()["state"].items()
+    return {f"{number}.{name}": torch.as_tensor(value).detach().cpu().contiguous() for number, state in gathered for name, value in state.items()}
 
 
-def _restore(optimiser: Optimizer, tensors: dict[str, Tensor]) -> None:
-    parameters = _parameters(optimiser)
+def _restore(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    gathered: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, name = key.split(".", 1)
-        parameter: Any = parameters[int(number)]
-        optimiser.state[parameter][name] = value if name == "step" else value.to(parameter.device)
-
-
-def _parameters(optimiser: Optimizer) -> list[Any]:
-    return [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        gathered.setdefault(int(number), {})[name] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": gathered})  # it knows what has to be on the device of a parameter

@@ -42,6 +42,14 @@ class Tuning:
         """
 
 
+def nothing_left(tuning: Tuning, model: Model) -> str:
+    """Why there is nothing to train in a model that a technique has edited; empty where there is something."""
+    if any(parameter.requires_grad for parameter in model.parameters()):
+        return ""
+    heads = "its heads as well" if model.heads else "there is no head on it"
+    return f"{tuning.name!r} lets the whole encoder rest, and {heads}: nothing is left to train; let less rest, or take another technique"
+
+
 def decayed_and_not(parameters: Iterable[tuple[str, nn.Parameter]], learning_rate: float, weight_decay: float) -> list[ParameterGroup]:
     """Two groups of the trainable parameters: matrices, which are decayed, and vectors (biases, norms), which are not."""
     trainable = [parameter for _, parameter in parameters if parameter.requires_grad]

@@ -95,6 +95,10 @@ class Lora(Tuning):
         known = {"query", "key", "value", "output", "widen", "narrow"}
         if self.rank < 1:
             raise ValueError(f"rank is {self.rank}; it must be at least 1")
+        if self.alpha <= 0:
+            raise ValueError(f"alpha is {self.alpha}; it must be greater than 0")
+        if not self.targets:
+            raise ValueError(f"targets is empty; name at least one of {', '.join(sorted(known))}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
         if unknown := [target for target in self.targets if target not in known]:
