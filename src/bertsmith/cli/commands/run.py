@@ -30,6 +30,7 @@ def run(
     from bertsmith.cli.run_tables import run_summary, run_table
     from bertsmith.cli.terminal import text_console
     from bertsmith.recipe import read_recipe
+    from bertsmith.recipe.processes import is_first
     from bertsmith.recipe.run import run as run_recipe
     from bertsmith.report import write_report
 
@@ -43,6 +44,8 @@ def run(
             raise
         again = ["bertsmith", "run", str(recipe), *(part for one in overrides or [] for part in ("--set", one)), "--out", str(folder), "--resume"]
         raise InterruptedRunError(f"{str(error) or 'interrupted'}\nGo on with: {shlex.join(again)}") from error
+    if not is_first():
+        return
     console = text_console(stderr=True)
     console.print(run_table(result))
     if not dry_run:
