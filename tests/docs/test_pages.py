@@ -1,6 +1,7 @@
 """The navigation and the pages belong together, and what is registered has its page. (Links are checked by the strict build in `make check`.)"""
 
 import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from bertsmith.core.registry import Registry
+from bertsmith.tasks import tasks
 from tests.docs.blocks import ROOT
 
 DOCS = ROOT / "docs"
@@ -40,11 +42,17 @@ def test_registered_things_have_pages_and_stale_ones_go(generate: ModuleType, tm
     tasks: Registry[type] = Registry("task", "bertsmith.core")
 
     @tasks.register("pair", "two")
+    @dataclass(frozen=True)
     class Pair:
         """Two texts | one label.
 
         More.
+
+        Args:
+            rate: How fast.
         """
+
+        rate: float = 0.5
 
     stale = tmp_path / "tasks" / "gone.md"
     stale.parent.mkdir()
@@ -54,7 +62,14 @@ def test_registered_things_have_pages_and_stale_ones_go(generate: ModuleType, tm
     assert "| [`pair`, `two`](pair.md) | Two texts \\| one label. |" in (tmp_path / "tasks" / "index.md").read_text()
     page = (tmp_path / "tasks" / "pair.md").read_text()
     assert f"::: {Pair.__module__}.{Pair.__qualname__}" in page
-    assert 'task = { name = "pair" }' in page
+    assert 'task = { name = "pair", … }' in page
+    assert "| `rate` | a number | `0.5` | How fast. |" in page
+
+
+def test_a_page_has_the_keys_that_a_task_inherits(generate: ModuleType):
+    page = generate.page("task", ["single"], tasks["single"])
+    assert "| `max_length` |" in page
+    assert "Tokens of the longest sequence" in page
 
 
 def test_every_kind_is_found(generate: ModuleType):
