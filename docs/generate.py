@@ -90,9 +90,9 @@ def page(kind: str, names: list[str], thing: Any) -> str:
     if len(names) > 1:
         lines += [f"Known as {code(names)}.", ""]
     made = described(thing)
-    lines += [f"::: {made.__module__}.{made.__qualname__}"]
+    lines += [f"::: {made.__module__}.{made.__qualname__}", "    options:", "      members: false"]
     if kind in IN_RECIPES:
-        lines += ["    options:", "      members: false", "      show_docstring_parameters: false", "", *recipe_keys(kind, names[0], made)]
+        lines += ["      show_docstring_parameters: false", "", *recipe_keys(kind, names[0], made)]
     return "\n".join([*lines, ""])
 
 
