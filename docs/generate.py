@@ -89,10 +89,19 @@ def page(kind: str, names: list[str], thing: Any) -> str:
     lines = [f"# {names[0]}", ""]
     if len(names) > 1:
         lines += [f"Known as {code(names)}.", ""]
+    made = described(thing)
+    lines += [f"::: {made.__module__}.{made.__qualname__}", "    options:", "      members: false"]
     if kind in IN_RECIPES:
-        lines += [f'In a [recipe](../recipe/index.md): `{kind} = {{ name = "{names[0]}" }}`, with the parameters below as further keys.', ""]
-    documented = described(thing)
-    return "\n".join([*lines, f"::: {documented.__module__}.{documented.__qualname__}", ""])
+        lines += ["      show_docstring_parameters: false", "", *recipe_keys(kind, names[0], made)]
+    return "\n".join([*lines, ""])
+
+
+def recipe_keys(kind: str, name: str, made: type[Any]) -> list[str]:
+    """How a recipe names something, and all of its keys, those that it inherits too."""
+    heading = ["## In a recipe", ""]
+    if not dataclasses.fields(made):
+        return [*heading, f'`{kind} = "{name}"`; it has no keys of its own.']
+    return [*heading, f'`{kind} = "{name}"`, or `{kind} = {{ name = "{name}", … }}` with any of these keys:', "", *keys_of(made)]
 
 
 def described(thing: Any) -> Any:
@@ -165,9 +174,10 @@ def default_of(field: dataclasses.Field[Any]) -> str:
 
 
 def documented(made: type[Any]) -> dict[str, str]:
-    """What the docstring of a dataclass says of each of its fields."""
-    sections = griffe.Docstring(inspect.getdoc(made) or "").parse("google", warnings=False)
+    """What the docstrings of a dataclass, and of those that it builds on, say of its fields."""
     kinds = {griffe.DocstringSectionKind.parameters, griffe.DocstringSectionKind.attributes}
+    texts = [inspect.cleandoc(one.__doc__ or "") for one in reversed(made.__mro__)]
+    sections = [section for text in texts for section in griffe.Docstring(text).parse("google", warnings=False)]
     return {item.name: item.description for section in sections if section.kind in kinds for item in section.value}
 
 

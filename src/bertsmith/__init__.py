@@ -1,4 +1,4 @@
-"""bertsmith: train, adapt and compare BERT-family models from a small labelled set and some raw text.
+"""bertsmith: train, adapt and use BERT-family models from a small labelled set and some raw text.
 
 These names are what most programs need. Each is imported when it is first used, so that `import bertsmith` takes no time; everything else is imported
 from where it is.

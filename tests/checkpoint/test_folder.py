@@ -34,6 +34,13 @@ class TestJson:
         assert "标签" in (tmp_path / "x.json").read_text(encoding="utf-8")
         assert read_json(tmp_path / "x.json") == {"标签": ["好", 1, None]}
 
+    def test_an_adapter_is_no_model(self, tmp_path: Path):
+        write_json(tmp_path / "adapter_config.json", {"peft_type": "LORA"})
+        with pytest.raises(CheckpointError, match="holds an adapter and no model.*merge_adapter"):
+            read_json(tmp_path / "config.json")
+        with pytest.raises(CheckpointError, match="the tokenizer's files"):
+            read_json(tmp_path / "tokenizer.json")
+
     @pytest.mark.parametrize(
         ("content", "complaint"),
         [

@@ -365,6 +365,15 @@ def test_an_interrupted_run_says_how_to_go_on(cli: Cli, recipe: Path, tmp_path: 
     assert ran.err == f"interrupted\nGo on with: bertsmith run {recipe} --set seed=2 --out {tmp_path / 'out'} --resume\n"
 
 
+def test_of_several_processes_one_speaks(cli: Cli, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from bertsmith.recipe import processes
+
+    monkeypatch.setattr(processes, "is_first", lambda: False)
+    ran = cli("run", recipe, "--out", tmp_path / "out", "--dry-run")
+    assert (ran.status, ran.out) == (0, "")
+    assert "would" not in ran.err
+
+
 def test_a_run_that_is_killed_goes_on(cli: Cli, recipe: Path, tmp_path: Path):
     """Ctrl-C in the middle of a training, in a process of its own, then the command that it says."""
     out = tmp_path / "out"

@@ -129,6 +129,20 @@ def test_an_interruption_is_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert capsys.readouterr().err == f"{said}\n"
 
 
+def test_a_lack_of_memory_is_said_with_what_takes_less(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    import torch
+
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    for error in (refused.value, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), MemoryError()):
+        assert status_of(monkeypatch, error) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("error: there is not enough memory (")
+        assert "pass_tokens" in err
+        assert "Traceback" not in err
+    assert status_of(monkeypatch, RuntimeError("The size of tensor a must match the size of tensor b")) == 1
+
+
 def test_a_full_disk_is_said_plainly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     assert status_of(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "out.jsonl")) == 2
     assert capsys.readouterr().err == "error: No space left on device: out.jsonl\n"

@@ -14,6 +14,7 @@ from bertsmith.core.errors import InterruptedRunError, RecipeError
 from bertsmith.models.family import families
 from bertsmith.models.loading import load
 from bertsmith.recipe import parse, to_toml
+from bertsmith.recipe.gains import _scores
 from bertsmith.tasks.mixture import Mixture
 from bertsmith.tasks.text_to_text import TextToText
 from bertsmith.testing.tiny import tiny_family, tiny_model
@@ -218,6 +219,14 @@ def test_a_part_learns_from_its_validation_data_what_it_would_learn_alone(world:
     [stage] = run_together(world, REVIEWS, praise, train={"epochs": 1, "batch_size": 8}).stages
     threshold = load(str(world / "out/stages/together/parts/praise/model")).task["threshold"]
     assert any(f"stage 'together': part 'praise': chosen on the validation data: threshold = {threshold:.4g}" in note for note in stage.notes)
+
+
+def test_a_line_separator_inside_a_text_ends_no_line(tmp_path: Path):
+    file = tmp_path / "predictions.jsonl"
+    file.write_text('{"text": "一\u2028二", "correct": 1.0}\n{"text": "三\x85", "correct": 0.0}\n', encoding="utf-8")
+    scores = _scores(file)
+    assert scores is not None
+    assert scores.tolist() == [1.0, 0.0]
 
 
 def test_a_stage_that_began_elsewhere_is_not_compared_with(world: Path):

@@ -219,6 +219,11 @@ def test_the_command_line_overrides_the_recipe(override: str, read: object):
     assert read(parse(CHAIN, overrides=[override]))
 
 
+def test_an_option_can_be_given_to_what_has_only_a_name():
+    recipe = parse(CHAIN, overrides=["stage.match.tuning=lora", "stage.match.tuning.rank=4"])
+    assert recipe.stages[2].tuning == Lora(rank=4)
+
+
 def test_later_overrides_win_and_the_table_given_is_left_alone():
     table = {"stage": [stage()]}
     assert parse(table, overrides=["seed=2", "seed=3"]).seed == 3

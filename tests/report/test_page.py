@@ -7,6 +7,7 @@ import pytest
 
 from bertsmith.core.errors import RecipeError
 from bertsmith.report import write_report
+from bertsmith.report.records import read_run
 from tests.report.conftest import comparison, predictions, pretraining, stage, write_run
 from tests.report.pages import Page
 
@@ -86,6 +87,14 @@ def test_texts_in_chinese_carry_the_tag_of_their_script(plain_run: Path):
     assert '<p lang="zh-Hans">没有想象中那么辣，孩子也能吃。</p>' in html
     assert '<p lang="zh-Hant">被子蓬鬆輕暖，蓋上就不想起床，體驗很好。</p>' in html
     assert "<p>Not what I had feared" in html
+
+
+def test_a_line_separator_inside_a_text_ends_no_line(tmp_path: Path):
+    predicted = predictions()
+    predicted[0]["text"] = "一行\u2028两行\x85三行"
+    folder = write_run(tmp_path / "reviews", [stage("match", "builtin:mini-zh")], predicted=predicted)
+    [read] = read_run(folder).stages
+    assert read.predictions == predicted
 
 
 def test_mistakes_are_the_wrong_predictions_the_surest_first(plain_run: Path):

@@ -38,7 +38,7 @@ def read_json(file: Path) -> dict[str, Any]:
         CheckpointError: The file is missing, too large, not UTF-8, not JSON, or not an object.
     """
     if not file.is_file():
-        raise CheckpointError(f"{file} is missing: a model folder holds config.json, the weights and the tokenizer's files")
+        raise CheckpointError(f"{file} is missing: {_why_missing(file)}")
     if file.stat().st_size > LARGEST_JSON:
         raise CheckpointError(f"{file} has {file.stat().st_size:,} bytes; at most {LARGEST_JSON:,} are read")
     try:
@@ -50,6 +50,12 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{file} holds a JSON {type(content).__name__}, not an object")
     return cast("dict[str, Any]", content)
+
+
+def _why_missing(file: Path) -> str:
+    if file.name == "config.json" and file.with_name("adapter_config.json").is_file():
+        return "the folder holds an adapter and no model; bertsmith.tuning.lora.merge_adapter adds it to the model that it was trained on"
+    return "a model folder holds config.json, the weights and the tokenizer's files"
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

@@ -52,7 +52,7 @@ def _reading(data: StageData) -> StageData:
 def _scores(file: Path) -> np.ndarray | None:
     if not file.is_file():
         return None
-    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
     return np.array([line[CORRECT] for line in lines], np.float64)
 
 

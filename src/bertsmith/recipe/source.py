@@ -19,6 +19,9 @@ LARGEST = 2**20
 
 STEP = re.compile(r"(?P<name>[^.\[\]]+)(?P<place>\[\d+\])?")
 
+NAMED = ("objective", "task", "tuning")
+"""Keys that a name may stand under in the place of a table."""
+
 
 def read_text(file: Path, what: str = "recipe") -> str:
     """The text of a TOML file.
@@ -116,7 +119,7 @@ def _steps(path: str) -> list[str]:
 def _set(table: dict[str, Any], steps: Sequence[str], value: str) -> None:
     here: Any = table
     for done, step in enumerate(steps[:-1], start=1):
-        here = _item(here, step) if isinstance(here, list) else here.setdefault(step, {})
+        here = _item(here, step) if isinstance(here, list) else _under(here, step)
         if not isinstance(here, dict | list):
             raise ValueError(f"{'.'.join(steps[:done])} is {shown(here)} ({kind(here)}), which has nothing in it to set")  # noqa: TRY004 - the user's value
     if isinstance(here, list):
@@ -125,6 +128,13 @@ def _set(table: dict[str, Any], steps: Sequence[str], value: str) -> None:
         here[steps[-1]] = _value(value)
     else:
         here.pop(steps[-1], None)
+
+
+def _under(table: dict[str, Any], key: str) -> Any:
+    """What stands under a key; of a mere name, the table that it stands for."""
+    if key in NAMED and isinstance(table.get(key), str):
+        table[key] = {"name": table[key]}
+    return table.setdefault(key, {})
 
 
 def _item(stages: list[Any], step: str) -> Any:

@@ -105,7 +105,7 @@ def _stage(folder: Path, values: Record, lines: Sequence[Record]) -> StageRecord
 def _lines(file: Path) -> Iterator[Record]:
     """The objects of a file of JSON lines; none where there is no file."""
     if file.is_file():
-        yield from (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+        yield from (json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip())
 
 
 def _object(file: Path) -> Record:

@@ -16,7 +16,7 @@ class TrainOptions:
     """How long, how fast, in what batches.
 
     A step is one update of the weights. Its batch is given either in sequences (`batch_size`) or in tokens (`batch_tokens`, padding not counted), and
-    is worked through in passes of at most `pass_tokens` tokens, so that memory is bounded without changing the result.
+    is worked through in passes of at most `pass_tokens` tokens, so that memory is bounded; the gradient is that of the whole batch all the same.
 
     Args:
         epochs: How often all data is seen; parts of an epoch are allowed.

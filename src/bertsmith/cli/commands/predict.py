@@ -19,7 +19,8 @@ EXAMPLE = """\
 def predict(
     model: Model,
     source: Annotated[
-        str | None, typer.Argument(metavar="INPUT", help="A file or a pattern in any format, builtin:NAME/FILE, or '-' for standard input.")
+        str | None,
+        typer.Argument(metavar="INPUT", help="A file or a pattern in any format, hub:owner/name, builtin:NAME/FILE, or '-' for standard input."),
     ] = None,
     *,
     output: Annotated[str, typer.Option("--output", metavar="FILE", help="Where the JSON lines go; '-' is standard output.")] = "-",

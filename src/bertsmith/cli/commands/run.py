@@ -23,7 +23,7 @@ def run(
     """Train what a recipe says.
 
     Its stages are trained one after the other and evaluated; they leave folders that open in transformers, and a page about it all, report.html.
-    Standard output gets one JSON object.
+    Standard output gets one JSON object. Under torchrun, several processes share the training.
     """
     from bertsmith.cli.output import emit
     from bertsmith.cli.progress import terminal_progress
