@@ -34,6 +34,12 @@ class TestJson:
         assert "标签" in (tmp_path / "x.json").read_text(encoding="utf-8")
         assert read_json(tmp_path / "x.json") == {"标签": ["好", 1, None]}
 
+    def test_the_folder_of_a_run_has_its_model_below_it(self, tmp_path: Path):
+        (tmp_path / "model").mkdir()
+        write_json(tmp_path / "model" / "config.json", {"model_type": "bert"})
+        with pytest.raises(CheckpointError, match=rf"its model is {tmp_path / 'model'}"):
+            read_json(tmp_path / "config.json")
+
     def test_an_adapter_is_no_model(self, tmp_path: Path):
         write_json(tmp_path / "adapter_config.json", {"peft_type": "LORA"})
         with pytest.raises(CheckpointError, match="holds an adapter and no model.*merge_adapter"):

@@ -53,7 +53,9 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def _why_missing(file: Path) -> str:
-    if file.name == "config.json" and file.with_name("adapter_config.json").is_file():
+    if file.name == "config.json" and (file.parent / "model" / file.name).is_file():
+        return f"the folder is that of a run; its model is {file.parent / 'model'}"
+    if file.name == "config.json" and (file.parent / "adapter_config.json").is_file():
         return "the folder holds an adapter and no model; bertsmith.tuning.lora.merge_adapter adds it to the model that it was trained on"
     return "a model folder holds config.json, the weights and the tokenizer's files"
 
