@@ -27,7 +27,7 @@ LEAST_EQUAL = 0.99
 """Share of questions in which sides must agree: where two answers are equally good but for rounding, either may win."""
 
 MODELS = {"small": "BERT, 4×256", "minilm": "MiniLM's shape, 6×384"}
-QUESTIONS = {"paragraphs": 256, "articles": 64}
+QUESTIONS = {"paragraphs": 96, "articles": 8}
 QUICK = {"paragraphs": 6, "articles": 2}
 PARTS = [f"{size}-{texts}" for size in MODELS for texts in QUESTIONS]
 
