@@ -26,6 +26,5 @@ def test_where_it_is_even_or_at_an_end(low: float, high: float, threshold: float
 def test_no_score_is_too_large_to_be_told():
     assert Verdict([Choice("a", 0, 1, 5000.0)], silence=0.0).no_answer == pytest.approx(0, abs=1e-300)
     assert Verdict([Choice("a", 0, 1, 0.0)], silence=5000.0).no_answer == 1.0
-    assert Verdict([], silence=0.0).told(0.5, 3) == {"answer": "", "start": None, "end": None, "score": 1.0, "no_answer": 1.0, "n_best": [
-        {"answer": "", "start": None, "end": None, "score": 1.0}
-    ]}
+    nothing = {"answer": "", "start": None, "end": None, "score": 1.0}
+    assert Verdict([], silence=0.0).told(0.5, 3) == {**nothing, "no_answer": 1.0, "n_best": [nothing]}
