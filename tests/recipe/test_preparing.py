@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bertsmith.core.errors import RecipeError
+from bertsmith.recipe import preparing
 from tests.recipe.conftest import ADAPT, MATCH, Listener, changed, run_stages
 
 ALONE = MATCH | {"from": "base"}
@@ -129,6 +130,14 @@ def test_lines_that_were_left_out_are_told_of_when_the_encoded_text_is_used_agai
         assert listener.told("train: 1 row could not be read and was left out")
         assert stage.data["train"]["skipped"] == 1
         assert [line.partition(": ")[0] for line in stage.data["train"]["skipped_lines"]] == [f"{world / 'raw.jsonl'}:31"]
+
+
+def test_text_that_another_release_has_encoded_is_encoded_anew(world: Path, monkeypatch: pytest.MonkeyPatch):
+    run_stages(world, ADAPT)
+    [before] = (world / "out/cache").iterdir()
+    monkeypatch.setattr(preparing, "version", lambda _: "99.0")
+    run_stages(world, changed(ADAPT, train={"steps": 3}))
+    assert len({before, *(world / "out/cache").iterdir()}) == 2
 
 
 def test_a_technique_that_leaves_nothing_to_train_is_refused(world: Path):

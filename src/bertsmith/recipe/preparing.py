@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -211,7 +212,7 @@ class _Text:
         self.stage, self.names, self.seed, self.start, self.cache, self.progress = stage, names, seed, start, cache, progress
         data = stage.data
         reading = [dict(data.columns), data.format, data.encoding, data.skip_bad_lines]
-        self.key = json.dumps([component_table(stage.objective), start.digest, content, reading])
+        self.key = json.dumps([version("bertsmith"), component_table(stage.objective), start.digest, content, reading])
         self.bad_lines = cache / f"{digest(self.key)}.skipped.json"
 
     def stores(self, share: float | None) -> tuple[FeatureStore, FeatureStore | None]:
@@ -233,8 +234,8 @@ class _Text:
 
     def skipped(self) -> tuple[Problem, ...]:
         """The lines that could not be read, whichever run has encoded the text."""
-        kept = read_json(self.bad_lines) or {"lines": []}
-        return tuple(Problem(**line) for line in kept["lines"])
+        kept = read_json(self.bad_lines)
+        return () if kept is None else tuple(Problem(**line) for line in kept["lines"])
 
     def _encoded(self) -> Iterator[Features]:
         data, bad = self.stage.data, list[Problem]()
