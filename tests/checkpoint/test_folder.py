@@ -42,7 +42,7 @@ class TestJson:
 
     def test_an_adapter_is_no_model(self, tmp_path: Path):
         write_json(tmp_path / "adapter_config.json", {"peft_type": "LORA"})
-        with pytest.raises(CheckpointError, match="holds an adapter and no model.*merge_adapter"):
+        with pytest.raises(CheckpointError, match=r"holds an adapter and no model.*merge_adapter"):
             read_json(tmp_path / "config.json")
         with pytest.raises(CheckpointError, match="the tokenizer's files"):
             read_json(tmp_path / "tokenizer.json")

@@ -78,7 +78,7 @@ def test_a_model_without_a_task_is_opened_to_make_vectors():
     engine = Engine.open("builtin:mini-zh")
     assert engine.task is None
     assert engine.embed(["今天天气很好"]).shape == (1, 256)
-    with pytest.raises(RecipeError, match="there is nothing to predict: .*Fine-tune the model with `bertsmith run"):
+    with pytest.raises(RecipeError, match=r"there is nothing to predict: .*Fine-tune the model with `bertsmith run"):
         next(engine.predict(examples("今天天气很好")))
     with pytest.raises(CheckpointError, match=r"builtin:mini-zh was not fine-tuned for a task .*trained heads: mlm"):
         Engine.open("builtin:mini-zh", "single")

@@ -15,7 +15,10 @@ ANSWERED = {"question": "你是", "context": "我在这书店", "answers": [{"te
 ROWS: dict[str, list[dict[str, Any]]] = {
     "tagging": [{"tokens": list("我在这店"), "tags": ["O", "O", "B-LOC", "I-LOC"]}, {"text": "你爱我", "entities": []}],
     "extractive_qa": [ANSWERED, {**ANSWERED, "question": "他是"}],
-    "multiple_choice": [{"question": "你是", "choices": ["好", "坏"], "label": 0}, {"question": "他是", "choices": ["好", "坏", "很"], "label": "坏"}],
+    "multiple_choice": [
+        {"question": "你是", "choices": ["好", "坏"], "label": 0},
+        {"question": "他是", "choices": ["好", "坏", "很"], "label": "坏"},
+    ],
     "embedding": [{"text": "你是", "text_pair": "我是"}, {"text": "好", "text_pair": "棒", "negative": ["坏", "差"]}],
     "similarity": [{"text": "你是", "text_pair": "我是", "label": 1}, {"text": "好", "text_pair": "坏", "label": 0}],
     "regression": [{"text": "好", "label": 5}, {"text": "坏", "label": 1}],
@@ -56,7 +59,7 @@ def test_every_metric_that_there_is_is_taken(world: Path, task: str):
 def test_what_is_measured_depends_on_the_validation_data(world: Path):
     silent = {**ANSWERED, "question": "谁在店", "answers": []}
     assert run_stages(world, stage(world, "extractive_qa", [ANSWERED, silent], "best:no_answer_f1"), dry_run=True).plan[0].action == "run"
-    with pytest.raises(RecipeError, match="got 'best:no_answer_f1'.*; what is measured: exact, f1"):
+    with pytest.raises(RecipeError, match=r"got 'best:no_answer_f1'.*; what is measured: exact, f1"):
         run_stages(world, stage(world, "extractive_qa", [ANSWERED], "best:no_answer_f1"), dry_run=True)
 
 

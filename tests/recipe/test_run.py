@@ -325,7 +325,10 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits(world: Path):
 def test_two_processes_work_on_one_run(world: Path):
     quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     new = {"family": "bert", "tokenizer": "vocab.txt", **TINY, **quiet}
-    parts = [{"name": "reviews", "task": MATCH["task"], "data": MATCH["data"]}, {"name": "text", "objective": ADAPT["objective"], "data": ADAPT["data"]}]
+    parts = [
+        {"name": "reviews", "task": MATCH["task"], "data": MATCH["data"]},
+        {"name": "text", "objective": ADAPT["objective"], "data": ADAPT["data"]},
+    ]
     together = {"name": "together", "from": "stage:adapt", "part": parts, "train": {"epochs": 1, "batch_size": 8, "precision": "float32"}}
     stages = [ADAPT | {"from": new}, changed(MATCH, tuning={"name": "lora", "rank": 2}), together]
     recipe = world / "recipe.toml"

@@ -53,7 +53,9 @@ def _check_links(folder: Path) -> None:
     """
     place = folder.resolve()
     own = place.parent.parent if place.parent.name == "snapshots" else place
-    files = {file for pattern in [*FILES, *PICKLED, "*/config.json"] for file in folder.glob(pattern) if file.is_symlink() or file.parent.is_symlink()}
+    files = {
+        file for pattern in [*FILES, *PICKLED, "*/config.json"] for file in folder.glob(pattern) if file.is_symlink() or file.parent.is_symlink()
+    }
     outside = sorted(f"{file.relative_to(folder)} → {file.resolve()}" for file in files if not file.resolve().is_relative_to(own))
     if outside:
         raise CheckpointError(f"links in {folder} lead out of it, and are not followed: put the files themselves there", outside)

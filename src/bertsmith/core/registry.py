@@ -1,7 +1,7 @@
 """Things that are found by name: families, objectives, tasks, tunings, segmenters.
 
-A thing lives in one file of its folder and registers itself there, so a file that is put into the folder is registered by being there; no list is kept
-by hand. Looking a name up imports the file that is called like it; if there is none, or the name is not in it, the whole folder.
+A thing lives in one file of its folder and registers itself there, so a file that is put into the folder is registered by being there; no list is
+kept by hand. Looking a name up imports the file that is called like it; if there is none, or the name is not in it, the whole folder.
 """
 
 import difflib

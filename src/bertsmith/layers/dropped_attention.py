@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.amp.autocast_mode import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 from bertsmith.layers.dropout import kept_values
@@ -38,14 +37,15 @@ def weighted_with_dropout(
         mask: True where a query looks at a key, at least once for every query; None for everywhere.
         rate: Share of attention weights that are set to zero, above 0 and below 1.
     """
-    attended: Tensor = _WeightedWithDropout.apply(query, key, value, mask, rate)
+    precision = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query.dtype
+    with torch.autocast("cpu", enabled=False):  # all in one precision, backwards too
+        attended: Tensor = _WeightedWithDropout.apply(*(part.to(precision) for part in (query, key, value)), mask, rate)
     return attended
 
 
 class _WeightedWithDropout(torch.autograd.Function):
     @staticmethod
-    @custom_fwd(device_type="cpu")
-    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, rate: float) -> Tensor:
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, rate: float) -> Tensor:
         rows, heads, _, size = query.shape
         flat = [part.flatten(0, 1) for part in (query, key, value)]
         scores = _product(flat[0], flat[1].transpose(1, 2), size**-0.5)
@@ -54,21 +54,20 @@ class _WeightedWithDropout(torch.autograd.Function):
         shares = scores.softmax(-1)
         kept = kept_values(shares, rate)
         left = shares * kept
-        context.save_for_backward(*flat, shares, kept, left)
-        context.rows, context.rate = (rows, heads), rate
+        ctx.save_for_backward(*flat, shares, kept, left)
+        ctx.rows, ctx.rate = (rows, heads), rate
         return _product(left, flat[2], 1 / (1 - rate)).unflatten(0, (rows, heads))
 
     @staticmethod
     @once_differentiable
-    @custom_bwd(device_type="cpu")
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, shares, kept, left = context.saved_tensors
-        gradient, scale, share = gradient.flatten(0, 1), query.shape[-1] ** -0.5, 1 / (1 - context.rate)
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] (its own form)
+        query, key, value, shares, kept, left = ctx.saved_tensors
+        gradient, scale, share = grad_outputs[0].flatten(0, 1), query.shape[-1] ** -0.5, 1 / (1 - ctx.rate)
         of_value = _product(left.transpose(1, 2), gradient, share)
         of_shares = _product(gradient, value.transpose(1, 2), share).mul_(kept)
-        of_scores = torch.ops.aten._softmax_backward_data(of_shares, shares, -1, shares.dtype)  # as autograd calls it: one pass
+        of_scores = torch.ops.aten._softmax_backward_data(of_shares, shares, -1, shares.dtype)  # noqa: SLF001 (as autograd calls it: one pass)
         of_query, of_key = _product(of_scores, key, scale), _product(of_scores.transpose(1, 2), query, scale)
-        return *(part.unflatten(0, context.rows) for part in (of_query, of_key, of_value)), None, None
+        return *(part.unflatten(0, ctx.rows) for part in (of_query, of_key, of_value)), None, None
 
 
 def _product(left: Tensor, right: Tensor, scale: float) -> Tensor:

@@ -23,7 +23,9 @@ def is_first() -> bool:
 
 def device() -> torch.device:
     """What this process computes on."""
-    return _state().device
+    found = _state().device
+    assert found is not None, "a state knows its device"
+    return found
 
 
 def meet() -> None:

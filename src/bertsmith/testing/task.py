@@ -22,8 +22,8 @@ def check_task(task: str | type[Task] | Task, *, examples: Sequence[Example] | N
 
     All that `check_objective` checks; and: its labels come from the data and do not depend on the order of the data; text without labels can be
     encoded, to the same tokens; what is said of a row does not depend on its neighbours; predictions are one an example and ready for JSON; metrics
-    are finite numbers, hold the one by which checkpoints are compared, and have the same names whatever was said; what an error analysis asks for is there; examples without a label are
-    listed with their places.
+    are finite numbers, hold the one by which checkpoints are compared, and have the same names whatever was said; what an error analysis asks for is
+    there; examples without a label are listed with their places.
 
     Args:
         task: A registered name, a class that can be made without arguments, or an instance.
