@@ -142,7 +142,7 @@ def _section(job: Job, result: dict[str, Any]) -> str:
 {job.what}; {data["updates"]} updates of {BATCH} sequences{_epochs(data)}, {data["tokens"]:,} tokens in all
 ({data["median_length"]:g} a sequence in the median, {data["longest"]} at most). Learning rate {job.learning_rate:g}, {WARMUP:.0%} warm-up,
 linear decay, weight decay {DECAY:g}, clipping at 1, dropout 0.1. Medians over the repetitions ({result["repetitions"]}), the smallest and
-the largest value in brackets; ratios (×) are taken within each repetition.
+the largest value in brackets; ratios (×) are taken within each repetition.{_disturbed(runs)}
 
 {_speeds(result, floors)}
 
@@ -169,7 +169,9 @@ load {conditions["load"]} when it began. {conditions["date"]}.
 
 def _speeds(result: dict[str, Any], floors: dict[str, float]) -> str:
     head = ["", "precision", "tokens/s", "× as it comes", "× best setting", "peak memory, MB", "share of the floor"]
-    tokens, flops, runs = result["data"]["tokens"], result["data"]["flops"], result["runs"]
+    tokens, flops = result["data"]["tokens"], result["data"]["flops"]
+    timed = _timed(result["runs"])
+    runs = {side: [result["runs"][side][number] for number in timed] for side in SIDES}
     rows: list[list[str]] = []
     for side, name in SIDES.items():
         own = runs[side]
@@ -192,9 +194,23 @@ def _scores(runs: dict[str, list[Run]]) -> str:
     rows: list[list[str]] = []
     for side, name in SIDES.items():
         scores = [mean_and_deviation([100 * run["accuracy"][part] for run in runs[side]], 1) for part in ("dev", "test")]
-        rows.append([name, spread([run["seconds"] for run in runs[side]]), *scores])
+        rows.append([name, spread([runs[side][number]["seconds"] for number in _timed(runs)]), *scores])
     head = ["", "seconds of training", "accuracy, development set, %", "accuracy, test set, %"]
     return f"\nThe accuracy that came of it, mean and standard deviation over the repetitions; every repetition is a seed.\n\n{table(head, rows)}\n"
+
+
+def _timed(runs: dict[str, list[Run]]) -> list[int]:
+    """The repetitions whose times count: `seconds` is taken out of the JSON file where something else was seen to run."""
+    return [number for number in range(len(runs["bertsmith"])) if all("seconds" in runs[side][number] for side in SIDES)]
+
+
+def _disturbed(runs: dict[str, list[Run]]) -> str:
+    left_out = len(runs["bertsmith"]) - len(_timed(runs))
+    return (
+        f" The times of {left_out} of the\nrepetitions are left out, because something else ran during it; the losses and scores are there."
+        if left_out
+        else ""
+    )
 
 
 def _losses(runs: dict[str, list[Run]]) -> str:

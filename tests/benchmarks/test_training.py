@@ -129,6 +129,16 @@ def test_the_page_tells_how_long_a_whole_training_took_and_what_came_of_it():
     assert "accuracy" not in report(without)
 
 
+def test_a_repetition_that_was_disturbed_counts_for_the_losses_alone():
+    disturbed = results()
+    del disturbed["finetune"]["runs"]["plain"][1]["seconds"]
+    page = report(disturbed)
+    assert "| bertsmith | float32 | 1,200 (1,200–1,200) | 4.50 (4.00–5.00) | 2.00 (2.00–2.00) |" in page
+    assert "The times of 1 of the" in page
+    assert "left out" not in report(results())
+    assert "| transformers, as it comes | 2.000 ± 0.000 | 1.500 ± 0.010 |" in page
+
+
 def test_a_smoke_run_says_that_it_is_one():
     quick = results()
     quick["finetune"]["quick"] = True

@@ -126,7 +126,7 @@ def test_predictions_metrics_and_the_random_baseline():
         ({"label": 2}, "label 2 is no choice: there are 2, numbered from 0 to 1"),
         ({"label": -1}, "label -1 is no choice: there are 2, numbered from 0 to 1"),
         ({"label": "x"}, "label 'x' is none of the choices 'b', 'c d'"),
-        ({"label": "--1"}, "label '--1' is none of the choices"),
+        ({"label": "--1"}, "label '--1' is none of the choices 'b', 'c d'"),
         ({"label": True}, "label 'True' is none of the choices 'b', 'c d'"),
         ({"label": None}, "no label"),
         ({"label": ""}, "no label"),
