@@ -90,7 +90,7 @@ def page(kind: str, names: list[str], thing: Any) -> str:
     if len(names) > 1:
         lines += [f"Known as {code(names)}.", ""]
     made = described(thing)
-    lines += [f"::: {made.__module__}.{made.__qualname__}", "    options:", "      members: false"]
+    lines += [f"::: {made.__module__}.{made.__qualname__}", "    options:", "      members: false", "      inherited_members: false"]
     if kind in IN_RECIPES:
         lines += ["      show_docstring_parameters: false", "", *recipe_keys(kind, names[0], made)]
     return "\n".join([*lines, ""])
@@ -156,11 +156,12 @@ def recipe_pages() -> dict[str, str]:
 
 
 def keys_of(made: type[Any]) -> list[str]:
-    """A table of the fields of a dataclass in the words of a recipe."""
+    """A table of the fields of a dataclass in the words of a recipe; `labels` only where there are some."""
     hints, meaning = get_type_hints(made), documented(made)
     rows = [
         f"| `{field.name}` | {cell(in_words(hints[field.name]))} | {default_of(field)} | {cell(meaning[field.name])} |"
         for field in dataclasses.fields(made)
+        if field.name != "labels" or getattr(made, "has_labels", True)
     ]
     return ["| key | takes | default | what it is |", "|---|---|---|---|", *rows]
 

@@ -90,6 +90,14 @@ def test_a_page_has_the_keys_that_a_task_inherits(generate: ModuleType):
     assert "Tokens of the longest sequence" in page
 
 
+def test_a_page_has_no_labels_where_a_task_has_none_and_no_methods(generate: ModuleType):
+    page = generate.page("task", ["extractive_qa"], tasks["extractive_qa"])
+    assert "| `labels` |" not in page
+    assert "| `labels` |" in generate.page("task", ["single"], tasks["single"])
+    assert "members: false" in page
+    assert "inherited_members: false" in page
+
+
 def test_every_kind_is_found(generate: ModuleType):
     registries = generate.find_registries()
     assert {"families", "objectives", "tasks", "tunings"} <= set(registries)
