@@ -265,6 +265,15 @@ def test_a_score_that_is_no_number_is_worse_than_any_other(tokenizer, task, rows
     assert valid == [{"accuracy": None}, {"accuracy": 0.5}, {"accuracy": 0.6}, {"accuracy": None}]
 
 
+@pytest.mark.parametrize(("metric", "best"), [("f1_loss", 2), ("reviews.loss", 1), ("mean_squared_error", 1)])
+def test_what_is_better_is_said_by_the_whole_name_of_a_metric(metric, best, tokenizer, task, rows, tmp_path, monkeypatch):
+    """`f1_loss` is how well entities of the type "loss" are found."""
+    scores = iter([0.2, 0.8, 0.5])
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: Evaluation({metric: next(scores)}))
+    result = training(tiny_model(tokenizer), task, rows, tmp_path, valid=rows, steps=3, evaluate_every=1, keep=f"best:{metric}").run()
+    assert result.kept_step == best
+
+
 def test_a_training_that_diverges_is_said(tokenizer, task, rows, tmp_path):
     with pytest.raises(RecipeError, match=r"the training has diverged: at step \d+ of 10 the loss is .*; lower learning_rate \(1e\+30\)"):
         training(tiny_model(tokenizer), task, rows, tmp_path, learning_rate=1e30).run()

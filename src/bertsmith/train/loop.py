@@ -50,7 +50,7 @@ from bertsmith.tuning.full import Full
 WHOLE = ""
 """What the best weights of the whole model are kept under, beside those of the parts of a mixture."""
 
-LOWER_IS_BETTER = ("loss", "perplexity", "error")
+LOWER_IS_BETTER = ("loss", "perplexity", "mean_squared_error")
 
 
 @dataclass(frozen=True)
@@ -374,8 +374,8 @@ class Training:
 
 
 def _higher_is_better(name: str, metrics: Mapping[str, float]) -> float:
-    """What is the better, the higher it is; a metric that is no number is the worst of all."""
-    value = -metrics[name] if name.endswith(LOWER_IS_BETTER) else metrics[name]
+    """What is the better, the higher it is; a metric that is no number is the worst of all. Before a part's metric stands its name and a point."""
+    value = -metrics[name] if name.rpartition(".")[2] in LOWER_IS_BETTER else metrics[name]
     return -math.inf if math.isnan(value) else value
 
 
