@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from nltk.tokenize import NLTKWordTokenizer
 
@@ -59,6 +59,7 @@ def test_every_published_case(shared_data: Path, name: str, script: Script):
     np.testing.assert_allclose([score.f1 for score in scores], [case["f1"] for case in cases], atol=1e-9)
 
 
+@example("CANNOT'TIS'TWAS")
 @given(ENGLISH | st.text(alphabet=st.characters(exclude_characters=TAKEN_OUT + SEPARATORS)))
 def test_english_words_are_those_of_nltk(text: str):
     text = text.lower()

@@ -43,7 +43,8 @@ CLITICS = _rules(
         for first, second in map(str.split, ("can not", "d 'ye", "gim me", "gon na", "got ta", "lem me", "more 'n"))
     ),
     (r"\b(wan)(na)(?=\s)", r" \1 \2 "),
-    (r" ('t)(is|was)\b", r" \1 \2 "),
+    (r" ('t)(is)\b", r" \1 \2 "),
+    (r" ('t)(was)\b", r" \1 \2 "),  # behind what the rule before has cut off, too
 )
 
 
