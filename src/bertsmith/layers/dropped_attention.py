@@ -28,13 +28,13 @@ def weighted_with_dropout(
     mask: Bool[Tensor, "#rows #heads #queries keys"] | None,
     rate: float,
 ) -> Float[Tensor, "rows heads queries size"]:
-    """Attention over rectangles.
+    """What `layers.attention.weighted` says of attention over rectangles.
 
     Args:
-        query: What looks.
-        key: What is looked at.
-        value: What is taken from it.
-        mask: True where a query looks at a key, at least once for every query; None for everywhere.
+        query: As there.
+        key: As there.
+        value: As there.
+        mask: As there.
         rate: Share of attention weights that are set to zero, above 0 and below 1.
     """
     precision = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query.dtype
