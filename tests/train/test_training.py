@@ -301,6 +301,22 @@ def test_what_accelerate_is_told_elsewhere_changes_nothing(tokenizer, task, rows
     assert same_weights(plain.model, launched.model)
 
 
+def test_freed_memory_is_given_back_now_and_then(tokenizer, task, rows, tmp_path, monkeypatch):
+    times: list[int] = []
+    monkeypatch.setattr("bertsmith.train.loop.give_back", lambda: times.append(1))
+    training(tiny_model(tokenizer), task, rows, tmp_path, steps=25).run()
+    assert len(times) == 25 // loop.GIVEN_BACK_EVERY
+
+
+@pytest.mark.parametrize(("variable", "name"), [("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed")])
+def test_a_launch_that_splits_the_weights_is_refused(tokenizer, task, rows, tmp_path, monkeypatch, variable, name):
+    monkeypatch.setenv(variable, "true")
+    with pytest.raises(RecipeError, match=f"launched with {name}, which splits the weights"):
+        training(tiny_model(tokenizer), task, rows, tmp_path)
+    monkeypatch.setenv(variable, "false")
+    training(tiny_model(tokenizer), task, rows, tmp_path)
+
+
 def test_frozen_weights_stay(tokenizer, task, rows, tmp_path):
     checkpoint = tiny_model(tokenizer)
     before = copy.deepcopy(checkpoint.model)

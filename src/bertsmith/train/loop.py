@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, parse_flag_from_env, set_seed
 from torch import Tensor, nn
 
 from bertsmith.checkpoint.folder import whole
 from bertsmith.core.errors import InterruptedRunError, RecipeError
+from bertsmith.core.heap import give_back
 from bertsmith.core.precision import autocast, resolve
 from bertsmith.core.progress import Progress, Silence, work
 from bertsmith.core.randomness import generator_at, seed_at
@@ -49,6 +50,12 @@ from bertsmith.tuning.full import Full
 
 WHOLE = ""
 """What the best weights of the whole model are kept under, beside those of the parts of a mixture."""
+
+SPLITTING = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM"}
+"""What `accelerate launch` sets for what would split the weights over processes."""
+
+GIVEN_BACK_EVERY = 10
+"""Steps between times at which freed memory is returned: it takes milliseconds, and what is used again has to be got again."""
 
 LOWER_IS_BETTER = ("loss", "perplexity", "mean_squared_error")
 
@@ -138,6 +145,7 @@ class Training:
     def __post_init__(self) -> None:
         if not len(self.rows):
             raise RecipeError("there is nothing to train on: the training data has no usable example")
+        _refuse_split_weights()
         # Of a mixture, the heads of one part alone are used in a step; several processes have to be told that the others are not waited for.
         several = isinstance(self.objective, Mixture)
         # What `accelerate launch` was told of precision is not for us: the options say it.
@@ -227,6 +235,8 @@ class Training:
     def _whole_step(self, step: Step) -> None:
         started = time.monotonic()
         numbers = self._update(step)
+        if step.number % GIVEN_BACK_EVERY == 0:
+            give_back()
         self.state.step = step.number
         self.state.seconds += time.monotonic() - started
         self.progress.advance(1, **numbers)
@@ -371,6 +381,15 @@ class Training:
         draft = file.with_name(f".{file.name}.part")  # a kill must not take the lines that stay
         draft.write_text("".join(f"{line}\n" for line in lines if _step_of(line) <= step), encoding="utf-8")
         draft.replace(file)
+
+
+def _refuse_split_weights() -> None:
+    """Every process writes, measures and keeps the whole model."""
+    if names := [name for variable, name in SPLITTING.items() if parse_flag_from_env(variable)]:
+        raise RecipeError(
+            f"this was launched with {' and '.join(names)}, which splits the weights over the processes; here each of them holds the whole model: "
+            "launch it with `torchrun`, or with `accelerate launch --multi_gpu`"
+        )
 
 
 def _higher_is_better(name: str, metrics: Mapping[str, float]) -> float:
