@@ -200,14 +200,14 @@ def _scores(runs: dict[str, list[Run]]) -> str:
 
 
 def _timed(runs: dict[str, list[Run]]) -> list[int]:
-    """The repetitions whose times count: `seconds` is taken out of the JSON file where something else was seen to run."""
+    """The repetitions whose times count: `seconds` is taken out of the JSON file where something else was seen to run, or the code was another."""
     return [number for number in range(len(runs["bertsmith"])) if all("seconds" in runs[side][number] for side in SIDES)]
 
 
 def _disturbed(runs: dict[str, list[Run]]) -> str:
     left_out = len(runs["bertsmith"]) - len(_timed(runs))
     return (
-        f" The times of {left_out} of the\nrepetitions are left out, because something else ran during it; the losses and scores are there."
+        f" The times of {left_out} of the\nrepetitions are left out: disturbed, or of an earlier race; the losses and scores are there."
         if left_out
         else ""
     )
