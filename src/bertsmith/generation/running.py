@@ -24,12 +24,10 @@ from bertsmith.models.family import Model
 
 @runtime_checkable
 class Steps(Protocol):
-    """A decoder that takes one step at a time: `Encoder` with blocks that look backwards only, `Decoder`, or one of them fused."""
+    """A decoder that takes one step at a time: `Encoder` with blocks that look backwards only, `Decoder`, or one of them fused.
 
-    @property
-    def embeddings(self) -> Embeddings:
-        """Of the tokens that it writes."""
-        ...
+    Only a method may be asked for: from Python 3.12 on, `isinstance` does not find what a module holds as a submodule.
+    """
 
     def step(self, input_ids: Int[Tensor, "rows new"], cache: Cache) -> Float[Tensor, "rows new hidden"]:
         """States of the next tokens of every row."""
@@ -42,6 +40,7 @@ class Parts:
 
     Attributes:
         decoder: Takes the steps.
+        embeddings: Of the tokens that it writes.
         head: From states to scores over the vocabulary.
         layers: Of the decoder.
         encoder: Reads the source; None where a decoder alone goes on with a prompt.
@@ -50,6 +49,7 @@ class Parts:
     """
 
     decoder: Steps
+    embeddings: Embeddings
     head: Callable[[Tensor], Tensor]
     layers: int
     encoder: Encoder | None = None
@@ -72,8 +72,9 @@ class Parts:
             )
         backbone, head = model.backbone, model.heads["lm"]
         if isinstance(backbone, EncoderDecoder):
-            return cls(backbone.decoder, head, len(backbone.decoder.blocks), backbone.encoder, backbone.decoder.remember, backbone.start_id)
-        return cls(backbone, head, backbone.layers)
+            writes = backbone.decoder
+            return cls(writes, writes.embeddings, head, len(writes.blocks), backbone.encoder, writes.remember, backbone.start_id)
+        return cls(backbone, backbone.embeddings, head, backbone.layers)
 
 
 class PreparedModel(Model):
@@ -111,7 +112,7 @@ class Running:
         if empty := (~kept.any(1)).nonzero().flatten().tolist():
             raise RecipeError(f"rows {empty} of the batch have no token: their attention_mask is all 0")
         ids, mask = _left_padded(batch.input_ids, kept) if parts.encoder is None else _started(parts, options, batch.input_ids)
-        longest, limit = ids.shape[1] + options.max_new_tokens - 1, parts.decoder.embeddings.max_length
+        longest, limit = ids.shape[1] + options.max_new_tokens - 1, parts.embeddings.max_length
         if longest > limit:
             raise RecipeError(
                 f"{ids.shape[1]} tokens to begin with and {options.max_new_tokens} new ones are more than the {limit} that the model has positions "

@@ -57,7 +57,7 @@ def options_of(model: Model) -> Generation:
 
 
 def _check(options: Generation, parts: Parts) -> None:
-    vocabulary = parts.decoder.embeddings.token.num_embeddings
+    vocabulary = parts.embeddings.token.num_embeddings
     named = {name: getattr(options, name) for name in IDS}
     named |= {"suppressed": max(options.suppressed, default=None)}
     wrong = [f"{name}: there is no token {number}" for name, number in named.items() if number is not None and number >= vocabulary]

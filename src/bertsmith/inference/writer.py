@@ -87,7 +87,7 @@ class Writer:
             limit = self.parts.encoder.embeddings.max_length
             rows = [one.input_ids for one in self.tokenizer.encode_many(texts, max_length=limit)]
         else:
-            limit = self.parts.decoder.embeddings.max_length + 1 - options.max_new_tokens
+            limit = self.parts.embeddings.max_length + 1 - options.max_new_tokens
             if limit < 1:
                 raise RecipeError(
                     f"max_new_tokens is {options.max_new_tokens}; the model has positions for {limit + options.max_new_tokens - 1} tokens"
