@@ -9,7 +9,6 @@ import pytest
 from bertsmith.core import heap
 
 HOLES = """
-import ctypes, sys
 from bertsmith.core.heap import give_back
 
 def resident():
