@@ -7,6 +7,7 @@ on the same examples is more than that noise. All of it is seeded; the same inpu
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -16,6 +17,12 @@ from bertsmith.metrics.classification import require_examples
 
 CELLS = 2**22
 """How many signs of a permutation test are drawn at a time; it bounds the memory, not the result."""
+
+SURE = 0.05
+"""The p-value below which a difference is more than noise."""
+
+Verdict = Literal["better", "worse", "inside the noise"]
+"""On the second of two systems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,13 @@ class Comparison:
     difference: float
     interval: Interval
     p_value: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the second system is better or worse: the p-value is below 0.05 and the interval does not hold 0."""
+        if self.p_value >= SURE or self.interval.low <= 0 <= self.interval.high:
+            return "inside the noise"
+        return "better" if self.difference > 0 else "worse"
 
 
 def spread_of(scores: Sequence[float]) -> Spread:
@@ -145,8 +159,8 @@ def compare_paired(
 
         >>> first = np.array([0.0] * 12 + [1.0] * 88)
         >>> result = compare_paired(first, np.ones(100))
-        >>> result.difference, result.p_value < 0.002
-        (0.12, True)
+        >>> result.difference, result.p_value < 0.002, result.verdict
+        (0.12, True, 'better')
         >>> compare_paired(first, first).p_value
         1.0
     """

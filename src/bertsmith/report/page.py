@@ -52,6 +52,7 @@ def render(run: Run) -> str:
         notes=_notes(run),
         machines=distinct([stage.values["machine"] for stage in run.stages]),
         versions=distinct([stage.values["versions"] for stage in run.stages]),
+        version=run.stages[-1].values["versions"]["bertsmith"],
     )
 
 
