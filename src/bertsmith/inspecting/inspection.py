@@ -184,7 +184,8 @@ def inspect(  # noqa: PLR0913
         guesses=guesses,
         notes=(
             *_of_second_text(task, given),
-            *_notes(checkpoint, tokens, name, limit=task.limit if task and read else "", is_pair=bool(read) or second is not None),
+            *_of_length(checkpoint, tokens, task.limit if task and read else "", len(outcome.rows) if outcome else 0),
+            *_notes(checkpoint, tokens, name, is_pair=bool(read) or second is not None),
         ),
         choices=read,
     )
@@ -282,11 +283,18 @@ def _of_second_text(task: Task | None, given: Mapping[str, Any]) -> Iterator[str
         yield "Each of the two texts is read by itself; the tokens are those of the first."
 
 
-def _notes(checkpoint: Checkpoint, tokens: Tokens, name: str, *, limit: str, is_pair: bool) -> list[str]:
+def _of_length(checkpoint: Checkpoint, tokens: Tokens, limit: str, windows: int) -> Iterator[str]:
+    """What is to be said of tokens that are not shown; those of a text that was read in windows were read all the same."""
+    if windows > 1:
+        hidden = f"; {tokens.truncated:,} of its tokens are not shown" if tokens.truncated else ""
+        yield f"What was found is of the whole text, which was read in {windows:,} windows{hidden}."
+    elif tokens.truncated:
+        yield f"{tokens.truncated:,} tokens were cut off: {limit or f'the model has positions for {checkpoint.model.family.max_length:,}'}."
+
+
+def _notes(checkpoint: Checkpoint, tokens: Tokens, name: str, *, is_pair: bool) -> list[str]:
     family, tokenizer = checkpoint.model.family, checkpoint.tokenizer
     notes: list[str] = []
-    if tokens.truncated:
-        notes.append(f"{tokens.truncated:,} tokens were cut off: {limit or f'the model has positions for {family.max_length:,}'}.")
     unknown = sum(column.input_id == tokenizer.unknown_id for column in tokens.columns)
     if unknown:
         notes.append(f"{unknown} of {len(tokens.columns)} tokens are {tokenizer.token(tokenizer.unknown_id)}: the vocabulary cannot write them.")
