@@ -162,6 +162,4 @@ def test_of_a_text_that_is_read_in_windows_nothing_is_said_to_be_cut_off(cli: Cl
     assert note.startswith("What was found is of the whole text, which was read in ")
     assert note.endswith(f" windows; {long['truncated']:,} of its tokens are not shown.")
     assert not any("cut off" in note for note in long["notes"])
-    shown = cli("inspect", trained / "run/model", "天气很好。" * 20, "谁写了《红楼梦》？", "--json").json
-    assert shown["truncated"] == 0
-    assert any(note.endswith("which was read in 2 windows.") for note in shown["notes"])
+    assert len(long["tokens"]) == 64, "the first window"
