@@ -186,6 +186,29 @@ def test_what_is_shown_is_what_the_model_reads(models: Path):
         inspect(checkpoint, "真", "很", task=tasks["multiple_choice"]())
 
 
+def test_no_more_is_shown_than_the_task_reads(models: Path):
+    checkpoint, task = opened_to_look(str(models / "single"))
+    assert task is not None
+    found = inspect(checkpoint, "很" * 40, task=replace(task, max_length=16))
+    assert len(found.tokens.columns) == 16
+    assert found.trace.states[-1].shape[1] == 16
+    assert found.notes == ("26 tokens were cut off: max_length = 16.",)
+
+
+def test_ids_and_mask_are_those_that_the_task_gives_the_model(tmp_path: Path):
+    (tmp_path / "vocab.txt").write_text("\n".join("[PAD] [UNK] [CLS] [SEP] [MASK] [QUESTION] . a b c d".split()), encoding="utf-8")
+    (tmp_path / "config.json").write_text('{"model_type": "splinter"}', encoding="utf-8")
+    checkpoint = create("splinter", Tokenizer.from_folder(tmp_path), {**CONFIG, "question_token_id": 5}, {"span": 0})
+    found = inspect(checkpoint, "b c d " * 9, "a", task=tasks["extractive_qa"](max_length=16, stride=4))
+    columns = found.tokens.columns
+    assert [column.token for column in columns] == "[CLS] a [QUESTION] . [SEP] b c d b c d b c d b [SEP]".split()
+    assert {column.token_type_id for column in columns} == {0}
+    assert [column.position for column in columns if not column.attention_mask] == [4, 15]
+    assert attention_of(found.trace, None, None)[:, [4, 15]].max() == 0, "nobody looks at a separator"
+    json.dumps(found.as_json(), allow_nan=False)
+    assert "[QUESTION]" in page(found)
+
+
 def test_a_long_text_is_cut_and_it_is_said(cli: Cli, models: Path):
     ran = cli("inspect", models / "pretrained", "很" * 200, "--masks", 1, "--attention")
     assert ran.status == 0
