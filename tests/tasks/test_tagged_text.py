@@ -36,7 +36,7 @@ class TestPassages:
     @pytest.mark.parametrize(
         ("example", "message"),
         [
-            (row(id=3, body="很好"), "no text and no tokens; columns there are: 'id', 'body'; name one: --column text=… on the command line, columns = "),
+            (row(id=3, body="很好"), "no text and no tokens; columns there are: 'id', 'body'; name one: --column text=… on the"),
             (row(text=None, tokens=None), "no text and no tokens$"),
             (row(text=3), r"text is '3' \(int\), not a string"),
             (row(tokens="New York"), r"tokens are 'New York' \(str\), not a list"),

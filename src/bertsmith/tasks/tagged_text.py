@@ -216,7 +216,8 @@ def _span(item: Mapping[str, Any], text: str) -> Span:
     """An entity without the white space around it."""
     start, end, label = int(item["start"]), int(item["end"]), str(item["label"])
     if not 0 <= start < end <= len(text):
-        raise DataError(f"entity {label[:40]!r} at {str(start)[:20]} to {str(end)[:20]} is not inside the text, which has {len(text)} characters (the end is exclusive)")
+        place = f"{str(start)[:20]} to {str(end)[:20]}"
+        raise DataError(f"entity {label[:40]!r} at {place} is not inside the text, which has {len(text)} characters (the end is exclusive)")
     if not label or label == "O":
         raise DataError(f"entity at {start} to {end} has the type {label!r}; a type is a name, such as PER")
     stripped = text[start:end].lstrip()
