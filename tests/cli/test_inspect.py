@@ -339,6 +339,31 @@ def test_the_page_keeps_attention_small_and_right(tmp_path: Path, tokenizer: Tok
     np.testing.assert_allclose(weights[1, 0], attention_of(found.trace, 2, 1)[:866, :866], atol=1 / 255)
 
 
+def said_on(file: Path) -> str:
+    """What a page has under "What it was fine-tuned to say", in words."""
+    section = file.read_text(encoding="utf-8").partition("<h2>What it was fine-tuned to say</h2>")[2].partition("<h2>")[0]
+    return " ".join(re.sub("<[^>]*>", " ", section).split())
+
+
+def test_the_page_says_which_of_several_labels_are_given(cli: Cli, models: Path, tmp_path: Path):
+    table = '{{ name = "multi_label", labels = ["fast", "cheap"], threshold = {} }}'
+    for threshold, given in ((1e-6, "labels fast · cheap"), (1 - 1e-6, "labels none")):
+        file = tmp_path / "page.html"
+        assert cli("inspect", models / "multi_label", "很好", "--task", table.format(threshold), "--html", file).status == 0
+        assert said_on(file).startswith(given)
+
+
+def test_the_page_says_how_many_entities_there_are_and_how_sure_each_is(cli: Cli, tokenizer: Tokenizer, tmp_path: Path):
+    for bias, said, found in (((0.0, 9.0, 0.0), "entities 2", ["LOC 100%"] * 2), ((9.0, 0.0, 0.0), "entities none", [])):
+        checkpoint = create("bert", tokenizer, CONFIG, {"tagging": 3}, seed=3)
+        checkpoint.model.heads["tagging"].get_submodule("output").get_parameter("bias").data.copy_(torch.tensor(bias))
+        save(replace(checkpoint, labels=("O", "B-LOC", "I-LOC")), tmp_path / "tagger")
+        file = tmp_path / "page.html"
+        assert cli("inspect", tmp_path / "tagger", "很好", "--html", file).status == 0
+        assert said_on(file) == said
+        assert re.findall("<mark>.<small>(.*?)</small></mark>", file.read_text(encoding="utf-8")) == found
+
+
 QUESTION = ("很好。不好！", "好不好？")
 CHOICES = ("--choice", "好", "--choice", "很好", "--choice", "不")
 

@@ -344,5 +344,5 @@ def _joined(value: Any) -> str:
 def _ordered(names: set[str]) -> tuple[str, ...]:
     """Labels in the order a person expects: numbers by value, the rest by alphabet."""
     if all(name.removeprefix("-").isdecimal() for name in names):
-        return tuple(sorted(names, key=lambda name: (int(name), name)))
+        return tuple(sorted(names, key=lambda name: (float(name), name)))
     return tuple(sorted(names))
