@@ -115,15 +115,17 @@ def good_rows(rows: Iterable[Example | Problem], problems: list[Problem]) -> Ite
     Raises:
         DataError: There are only others, or a thousand of them and in the majority: the input is not what it is taken for.
     """
-    good = 0
+    begin, good = len(problems), 0
     for row in rows:
         if not isinstance(row, Problem):
             good += 1
             yield row
             continue
         problems.append(row)
-        if len(problems) >= MANY_PROBLEMS and len(problems) > good:
-            refuse_bad_lines(problems, good)
+        bad = len(problems) - begin
+        if bad >= MANY_PROBLEMS and bad > good:
+            said = f"{bad:,} of the first {plural(bad + good, 'row')} cannot be used: the rest was not read, and no file was written"
+            raise DataError(said, [str(one) for one in problems[begin:]])
     if not good:
         refuse_bad_lines(problems, good)
 
@@ -155,16 +157,17 @@ def echo(example: Example, source: str | None) -> dict[str, Any]:
     return {**file, **line, **place, **{name: example[name] for name in ECHOED if name in example.values}}
 
 
-def lines_left_out(examples: Iterable[Example]) -> str:
+def lines_left_out(last: Mapping[str, int], count: int) -> str:
     """Says how many lines before the last example are no example, if there are any: from there on, rows are not lines.
 
+    Args:
+        last: The line of the last example of every file.
+        count: Examples.
+
     Example:
-        >>> lines_left_out([Example({"text": "很好"}, "new.txt", 1), Example({"text": "不好"}, "new.txt", 4)])
+        >>> lines_left_out({"new.txt": 4}, 2)
         '; 2 lines of the input have none (blank, unreadable, or a header), so rows of the array are not lines of the input'
     """
-    last, count = dict[str, int](), 0
-    for example in examples:
-        last[example.file], count = example.line, count + 1
     others = sum(last.values()) - count
     if others <= 0:
         return ""
@@ -180,7 +183,7 @@ def refuse_bad_lines(problems: list[Problem], count: int) -> None:
     """
     if problems:
         others = f"the other {count:,} {'was' if count == 1 else 'were'} done" if count else "nothing was done"
-        raise DataError(f"{len(problems)} of {plural(len(problems) + count, 'row')} could not be read; {others}", [str(one) for one in problems])
+        raise DataError(f"{len(problems):,} of {plural(len(problems) + count, 'row')} could not be read; {others}", [str(one) for one in problems])
 
 
 def _by_chunks(examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]], size: int) -> Iterator[tuple[Example, Result]]:
