@@ -125,6 +125,16 @@ def test_a_corpus_that_is_mostly_bad_is_not_searched(
     assert "3 of 4 rows could not be read; the other 1 was done; so many are bad that what follows was not read" in ran.err
 
 
+def test_bad_lines_of_the_corpus_are_not_held_against_the_queries(cli: Cli, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bertsmith.cli.predicting.MANY_PROBLEMS", 3)
+    first, second = tmp_path / "queries.jsonl", tmp_path / "corpus.jsonl"
+    first.write_text('{"text": ""}\n{"text": "很好"}\n', encoding="utf-8")
+    second.write_text('{"text": "不好"}\n' * 5 + '{"text": ""}\n' * 3, encoding="utf-8")
+    ran = embed(cli, models, first, "--nearest", second, "--top", 1)
+    assert [line["line"] for line in ran.lines] == [2]
+    assert "4 of 10 rows could not be read; the other 6 were done" in ran.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -136,7 +146,8 @@ def test_a_corpus_that_is_mostly_bad_is_not_searched(
         (["QUERIES", "--nearest", "CORPUS", "--top", 0], "Invalid value for '--top'"),
         (["QUERIES", "--nearest", "CORPUS", "--output", "CORPUS"], "is the input itself; name another file"),
         (["QUERIES", "--nearest", "CORPUS", "--vectors", "nope.npy"], "cannot read vectors from nope.npy: No such file"),
-        (["QUERIES", "--nearest", "CORPUS", "--vectors", "QUERIES"], "cannot read vectors from"),
+        (["QUERIES", "--nearest", "CORPUS", "--vectors", "QUERIES"], "is damaged, or is not an .npy file with a row of numbers for every text"),
+        (["QUERIES", "--nearest", "CORPUS", "--vectors", "SPOILT"], "row 1 of the corpus, counted from 0, is of length nan"),
         (["QUERIES", "--nearest", "CORPUS", "--vectors", "FEW"], "has 2 vectors and"),
         (["QUERIES", "--nearest", "CORPUS", "--vectors", "NARROW"], "vectors of 16 numbers cannot be compared with vectors of 3"),
         (["QUERIES", "--nearest", "CORPUS", "--vectors", "LABELS"], "does not hold vectors"),
@@ -144,6 +155,7 @@ def test_a_corpus_that_is_mostly_bad_is_not_searched(
 )
 def test_mistakes(cli: Cli, models: Path, queries: Path, corpus: Path, tmp_path: Path, arguments: list[object], message: str):
     arrays = {"FEW": np.ones((2, 16), np.float32), "NARROW": np.ones((7, 3), np.float32), "LABELS": np.arange(7)}
+    arrays["SPOILT"] = np.where(np.arange(7)[:, None] == 1, np.nan, np.ones((7, 16))).astype(np.float32)
     for name, array in arrays.items():
         np.save(tmp_path / f"{name}.npy", array)
     places: dict[object, object] = {"QUERIES": queries, "CORPUS": corpus, **{name: tmp_path / f"{name}.npy" for name in arrays}}

@@ -3,21 +3,26 @@
 import itertools
 import json
 import os
+import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from bertsmith.checkpoint.vectors import VectorSettings
 from bertsmith.cli.inputs import input_sources
 from bertsmith.cli.predicting import Account, predicted
+from bertsmith.cli.vectors import write_array
 from bertsmith.core.progress import Silence
 from bertsmith.core.types import Example
 from bertsmith.data import readers
 from bertsmith.data.dataset import Problem
 from bertsmith.data.readers import stream
-from bertsmith.models import load
+from bertsmith.models import load, save
 from tests.cli.conftest import Cli
 
 TEXTS = ["很好", "不好", "服务真差"]
@@ -318,6 +323,36 @@ def test_embeddings_as_lines_and_as_an_array(cli: Cli, models: Path, tmp_path: P
     np.testing.assert_allclose([line["vector"] for line in lines], saved, atol=1e-5)
     first = cli("embed", models / "bare", data, "--pooling", "cls").lines
     assert not np.allclose([line["vector"] for line in first], saved)
+
+
+def test_vectors_are_written_as_they_come(tmp_path: Path):
+    """None is kept: a corpus may be larger than memory. What is interrupted leaves nothing behind."""
+    file, alive = tmp_path / "vectors.npy", list[weakref.ref[np.ndarray]]()
+
+    def vectors(count: int) -> Iterator[np.ndarray]:
+        for number in range(count):
+            vector = np.full(5, number, np.float32)
+            alive.append(weakref.ref(vector))
+            assert sum(one() is not None for one in alive) <= 2
+            yield vector
+        if count == 7:
+            raise KeyboardInterrupt
+
+    for count in (1, 300):
+        assert write_array(file, vectors(count), 5) == count
+        assert np.array_equal(np.load(file), np.repeat(np.arange(count), 5).reshape(-1, 5))
+        alive.clear()
+    with pytest.raises(KeyboardInterrupt):
+        write_array(file, vectors(7), 5)
+    assert [one.name for one in tmp_path.iterdir()] == ["vectors.npy"]
+    assert len(np.load(file)) == 300, "as it was"
+
+
+def test_the_length_that_a_folder_names_is_what_texts_are_cut_to(cli: Cli, models: Path, tmp_path: Path):
+    checkpoint = replace(load(str(models / "bare"), heads={}), vectors=VectorSettings(max_length=9))
+    save(checkpoint, tmp_path / "short")
+    ran = cli("embed", tmp_path / "short", "-", stdin=f"{'很' * 40}\n")
+    assert ran.err == "1 of 1 texts is longer than max_length = 9; the end was cut off\n"
 
 
 def test_vectors_are_the_means_of_the_last_states(cli: Cli, models: Path):

@@ -98,6 +98,11 @@ def test_what_a_published_model_says_without_training(cli: Cli, world: Path):
     ran = cli("predict", world / "published", "--text", "a b")
     assert ran.status == 0, ran.err
     assert {"text", "output", "score"} == ran.json.keys()
+    ran = cli("evaluate", world / "published", world / "test.jsonl", "--errors", world / "errors.jsonl")
+    assert ran.status == 0, ran.err
+    rows = [json.loads(line) for line in (world / "errors.jsonl").read_text(encoding="utf-8").splitlines()]
+    kinds = [row["written texts"] for row in rows if row.get("table") == "Cut off while writing"]
+    assert "max_new_tokens = 32 reached" in kinds, "as many as the model has positions for"
 
 
 @pytest.mark.parametrize(

@@ -329,6 +329,8 @@ def test_impossible_options_are_told_all_at_once():
         Generation(sample=True, beams=2)
     with pytest.raises(RecipeError, match="early_stopping is 'ever'"):
         Generation(early_stopping="ever")
+    with pytest.raises(RecipeError, match="length_penalty is nan; it must be finite"):
+        Generation(beams=2, length_penalty=float("nan"))
 
 
 def test_what_does_not_fit_the_model_is_told(pairs: dict[str, Pair]):

@@ -197,6 +197,8 @@ def test_impossible_options_are_refused(tiny, options, message):
 def test_unknown_pooling_and_missing_task_are_refused(tiny):
     with pytest.raises(RecipeError, match="pooling is 'max'; allowed: 'mean', 'cls'"):
         Engine(tiny).embed(["cat"], "max")
+    with pytest.raises(RecipeError, match="texts is one text, 'the cat'; give a list of them"):
+        Engine(tiny).embed("the cat")
     with pytest.raises(RecipeError, match="without a task"):
         next(Engine(tiny).predict(examples("cat")))
 

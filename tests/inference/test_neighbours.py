@@ -79,6 +79,39 @@ def test_a_vector_without_a_direction_is_like_no_other():
     assert rows.tolist() == [[0, 1, 2], [1, 0, 2]]
 
 
+@pytest.mark.parametrize("scale", [1e-22, 1e22])
+def test_lengths_do_not_matter_however_small_or_large(scale: float):
+    """Their squares are beyond float32."""
+    asked, offered = drawn(4, 8, seed=1), drawn(9, 8, seed=2)
+    expected = nearest(asked, offered, 9)
+    found = nearest(asked * np.float32(scale), offered * np.float32(scale), 9)
+    np.testing.assert_array_equal(found[1], expected[1])
+    np.testing.assert_allclose(found[0], expected[0], atol=2e-6)
+
+
+def test_halves_are_compared_as_exactly_as_other_numbers():
+    asked, offered = (drawn(count, 8, seed=count) * 300 for count in (4, 9))
+    halves = asked.astype(np.float16), offered.astype(np.float16)
+    expected = nearest(*(side.astype(np.float32) for side in halves), 9)
+    found = nearest(*halves, 9)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused(value: float, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(neighbours, "BLOCK", 2)
+    spoilt = drawn(6, 4)
+    spoilt[3, 1] = value
+    for sides, name in (((drawn(2, 4), spoilt), "corpus"), ((spoilt, drawn(2, 4)), "queries")):
+        with pytest.raises(RecipeError, match=f"row 3 of the {name}, counted from 0, is of length (nan|inf): its numbers must be finite"):
+            nearest(*sides, 1)
+
+
+def test_no_cosine_is_a_negative_zero():
+    assert not np.signbit(nearest(np.array([[1, 0]], np.float32), np.array([[-1e-9, 1]], np.float32), 1)[0]).any()
+
+
 def test_nothing_has_nothing_near():
     assert nearest(np.empty((0, 4), np.float32), drawn(3, 4), 2)[1].shape == (0, 2)
     assert nearest(drawn(3, 4), np.empty((0, 4), np.float32), 2)[1].shape == (3, 0)

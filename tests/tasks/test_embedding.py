@@ -173,6 +173,8 @@ def test_every_mistake_is_listed_with_its_place():
         {**PAIRS[0], "negative": ["c", ""]},
         {**PAIRS[0], "negative": ["c", "b"]},
         {**PAIRS[0], "negative": ""},
+        {**PAIRS[0], "negative": ["c", 3]},
+        {**PAIRS[0], "negative": "\ud83d"},
     )
     with pytest.raises(DataError) as caught:
         list(Embedding().encode(rows, TOKENIZER))
@@ -181,8 +183,10 @@ def test_every_mistake_is_listed_with_its_place():
         f"train.tsv:4: {NOT_A_PAIR}",
         "train.tsv:5: label 'entailment' is neither 1, a pair, nor 0; for numbers there is the task 'similarity'",
         "train.tsv:6: negative is '3'; it must be a text or a list of texts",
-        "train.tsv:7: negative is \"['c', '']\"; it must be a text or a list of texts",
+        "train.tsv:7: a negative is empty",
         "train.tsv:8: negative 'b' is the same text as what it is to be told apart from",
+        "train.tsv:10: a negative is '3' (int), not a string",
+        "train.tsv:11: a negative holds half a surrogate pair (a character cut in two by \\u escapes)",
     )
 
 
@@ -204,7 +208,8 @@ def test_fitting_needs_labels_of_0_and_1_and_two_rows():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0.0}, "temperature is 0.0; it must be greater than 0"),
+        ({"temperature": 0.0}, "temperature is 0.0; it must be greater than 0 and finite"),
+        ({"temperature": float("nan")}, "temperature is nan; it must be greater than 0 and finite"),
         ({"labels": ("a", "b")}, "labels are given; the task 'embedding' chooses among none"),
         ({"max_length": 4}, "max_length is 4"),
     ],

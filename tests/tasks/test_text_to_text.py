@@ -179,6 +179,13 @@ class TestBadData:
             with pytest.raises(ValueError, match=said):
                 TextToText(**wrong)
 
+    def test_a_target_has_room_for_a_token_of_its_own(self):
+        """By BERT's vocabulary two tokens stand around it."""
+        row = [Example({"text": "a", "target": "b"})]
+        with pytest.raises(RecipeError, match="max_new_tokens is 2; 2 of them begin and end a target, and a text needs at least one more"):
+            list(replace(TASK, max_new_tokens=2).encode(row, TOKENIZER))
+        assert [len(features["target_ids"]) for features in replace(TASK, max_new_tokens=3).encode(row, TOKENIZER)] == [3]
+
     def test_a_tokenizer_without_an_end_is_refused(self, tmp_path: Path):
         endless = byte_level(tmp_path)
         endless.role_ids = {}

@@ -10,7 +10,7 @@ from bertsmith.tasks.opening import Wanted, task_of, tells_task
 
 
 def opened_for_use(model: str, task: str | None = None) -> tuple[Checkpoint, Task]:
-    """A fine-tuned model and its task.
+    """A fine-tuned model and its task, with nothing longer than the model has positions for.
 
     Args:
         model: A folder, a name on the Hub, or `builtin:NAME`.
@@ -22,7 +22,7 @@ def opened_for_use(model: str, task: str | None = None) -> tuple[Checkpoint, Tas
     """
     wanted = wanted_task(task)
     checkpoint = load(model)
-    return checkpoint, task_of(checkpoint, model, wanted)
+    return checkpoint, task_of(checkpoint, model, wanted).within(checkpoint.model.family)
 
 
 def opened_to_look(model: str, task: str | None = None) -> tuple[Checkpoint, Task | None]:

@@ -162,16 +162,17 @@ def echo(example: Example, source: str | None) -> dict[str, Any]:
     return {**file, **line, **place, **{name: example[name] for name in ECHOED if name in example.values}}
 
 
-def lines_left_out(examples: Iterable[Example]) -> str:
+def lines_left_out(last: Mapping[str, int], count: int) -> str:
     """Says how many lines before the last example are no example, if there are any: from there on, rows are not lines.
 
+    Args:
+        last: The line of the last example of every file.
+        count: Examples.
+
     Example:
-        >>> lines_left_out([Example({"text": "很好"}, "new.txt", 1), Example({"text": "不好"}, "new.txt", 4)])
+        >>> lines_left_out({"new.txt": 4}, 2)
         '; 2 lines of the input have none (blank, unreadable, or a header), so rows of the array are not lines of the input'
     """
-    last, count = dict[str, int](), 0
-    for example in examples:
-        last[example.file], count = example.line, count + 1
     others = sum(last.values()) - count
     if others <= 0:
         return ""

@@ -15,5 +15,5 @@ def count_truncated(rows: Iterable[Features]) -> int:
 def say_truncated(truncated: int, total: int, engine: Engine) -> None:
     """Tell the user on standard error, if there is anything to tell."""
     if truncated:
-        limit = engine.task.limit if engine.task else f"max_length = {engine.max_length}"
+        limit = engine.task.limit if engine.task else f"max_length = {engine.describe()['max_length']}"
         say(f"{truncated:,} of {total:,} texts {'is' if truncated == 1 else 'are'} longer than {limit}; the end was cut off")

@@ -42,7 +42,7 @@ class UserError(BertsmithError, ValueError):
         self.problems = tuple(problems)
         lines = [summary, *(f"  {problem}" for problem in self.problems[:SHOWN_PROBLEMS])]
         if len(self.problems) > SHOWN_PROBLEMS:
-            lines.append(f"  … and {len(self.problems) - SHOWN_PROBLEMS} more")
+            lines.append(f"  … and {len(self.problems) - SHOWN_PROBLEMS:,} more")
         super().__init__("\n".join(lines))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -86,6 +87,8 @@ class Generation:
         for name in ("repetition_penalty", "temperature", "top_p"):
             if not getattr(self, name) > 0:
                 yield f"{name} is {getattr(self, name)}; it must be above 0"
+        if not math.isfinite(self.length_penalty):
+            yield f"length_penalty is {self.length_penalty}; it must be finite"
         if self.top_p > 1:
             yield f"top_p is {self.top_p}; it is a probability, and 1 takes all tokens"
         if self.early_stopping not in (True, False, "never"):

@@ -192,7 +192,7 @@ class Engine:
             max_length: Tokens that are read of a text; never more than the model has positions for.
 
         Raises:
-            RecipeError: The pooling is not known.
+            RecipeError: The pooling is not known; or `texts` is a single text.
             CheckpointError: The model is not an encoder alone; or its folder asks for what is not computed here, and no pooling is named.
         """
         found = list(self.vectors(texts, pooling, normalise=normalise, max_length=max_length))
@@ -202,6 +202,8 @@ class Engine:
         self, texts: Iterable[str], pooling: str | None = None, *, normalise: bool | None = None, max_length: int | None = None
     ) -> Iterator[Float[np.ndarray, " hidden"]]:
         """The vectors of `embed` one by one, for input that is larger than memory."""
+        if isinstance(texts, str):  # which is an iterable of texts too, of its characters
+            raise RecipeError(f"texts is one text, {texts[:40]!r}; give a list of them")
         for chunk in chunks(texts, CHUNK, len):
             yield from self.pooled(self.rows_of(chunk, max_length), pooling, normalise=normalise)
 

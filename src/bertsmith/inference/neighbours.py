@@ -41,7 +41,7 @@ def nearest(queries: Vectors, corpus: Vectors, top: int = 5) -> tuple[Float[np.n
         Cosines, the highest first, with six decimals; and the numbers of their rows.
 
     Raises:
-        RecipeError: The two sides are not of one length, or `top` is less than 1.
+        RecipeError: The two sides are not of one length; a vector has a number that is not finite; or `top` is less than 1.
 
     Example:
         >>> scores, rows = nearest(np.array([[1.0, 0.0]]), np.array([[0.0, 2.0], [3.0, 4.0], [5.0, 0.0], [0.6, 0.8]]), top=3)
@@ -52,7 +52,7 @@ def nearest(queries: Vectors, corpus: Vectors, top: int = 5) -> tuple[Float[np.n
         raise RecipeError(f"top is {top}; it must be at least 1")
     if queries.shape[1] != corpus.shape[1]:
         raise RecipeError(f"vectors of {queries.shape[1]} numbers cannot be compared with vectors of {corpus.shape[1]}: they are of different models")
-    found = [_nearest(_unit(queries[begin : begin + BLOCK]), corpus, min(top, len(corpus))) for begin in range(0, len(queries), BLOCK)]
+    found = [_nearest(_unit(queries, begin, "queries"), corpus, min(top, len(corpus))) for begin in range(0, len(queries), BLOCK)]
     if not found:
         return np.empty((0, min(top, len(corpus)))), np.empty((0, min(top, len(corpus))), np.int64)
     return np.concatenate([scores for scores, _ in found]), np.concatenate([rows for _, rows in found])
@@ -95,7 +95,7 @@ class _Best:
         if np.isinf(bar).any() and scores.shape[1] > top:  # not to sort all of the first block
             least = np.maximum(bar, np.partition(scores, -top, axis=1)[:, -top, None])
         queries, columns = (scores >= least - 10**-DIGITS).nonzero()
-        values = scores[queries, columns].astype(np.float64).round(DIGITS)
+        values = scores[queries, columns].astype(np.float64).round(DIGITS) + 0.0  # no -0.0
         better = values > bar[queries, 0]
         queries = np.concatenate([np.repeat(np.arange(count), top), queries[better]])
         values = np.concatenate([self.scores.ravel(), values[better]])
@@ -108,11 +108,15 @@ class _Best:
 def _nearest(queries: Vectors, corpus: Vectors, top: int) -> tuple[Float[np.ndarray, "queries top"], Int[np.ndarray, "queries top"]]:
     best = _Best(len(queries), top)
     for begin in range(0, len(corpus), BLOCK):
-        best.offer(queries @ _unit(corpus[begin : begin + BLOCK]).T, begin)
+        best.offer(queries @ _unit(corpus, begin, "corpus").T, begin)
     return best.scores, best.rows
 
 
-def _unit(vectors: Vectors) -> Vectors:
-    """Vectors of length 1; one without a direction stays 0, and is like no other."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+def _unit(vectors: Vectors, begin: int, name: str) -> Vectors:
+    """A block of vectors, of length 1 and in float32; one without a direction stays 0, and is like no other."""
+    block = vectors[begin : begin + BLOCK]
+    lengths = np.linalg.norm(block.astype(np.float64), axis=1, keepdims=True)  # squares of small and of large numbers have no place in float32
+    if len(endless := np.flatnonzero(~np.isfinite(lengths))):
+        row = int(endless[0])
+        raise RecipeError(f"row {begin + row} of the {name}, counted from 0, is of length {lengths[row, 0]}: its numbers must be finite")
+    return np.divide(block, lengths, out=np.zeros(block.shape, np.float32), where=lengths > 0)

@@ -21,6 +21,7 @@ from bertsmith.core.errors import DataError
 from bertsmith.core.precision import autocast
 from bertsmith.core.types import Batch, Example
 from bertsmith.data.dataset import Dataset, Problem
+from bertsmith.data.readers import wrong_text
 from bertsmith.models.family import Model
 from bertsmith.tasks.base import Prediction, tasks
 from bertsmith.tasks.outcome import Outcome
@@ -274,8 +275,10 @@ def _negatives(value: Any, own: Sequence[str]) -> list[str]:
     if value is None or value == "":
         return []
     found = [value] if isinstance(value, str) else value
-    if not isinstance(found, list) or not all(isinstance(text, str) and text.strip() for text in found):
-        raise ValueError(f"negative is {str(value)[:60]!r}; it must be a text or a list of texts")
+    if not isinstance(found, list):
+        raise ValueError(f"negative is {str(value)[:60]!r}; it must be a text or a list of texts")  # noqa: TRY004 - wrong data, as below
+    if reason := next(filter(None, map(wrong_text, found)), ""):
+        raise ValueError(f"a negative {reason}")
     if same := [text for text in found if text in own]:
         raise ValueError(f"negative {same[0][:60]!r} is the same text as what it is to be told apart from")
     return found

@@ -323,6 +323,9 @@ class TextToText(Task):
         if not labelled:
             yield from ({"input_ids": ids, "truncated": cut} for ids, cut in sources)
             return
+        around = tokenizer.target.num_special(pair=False) or 1
+        if self.max_new_tokens <= around:
+            raise RecipeError(f"max_new_tokens is {self.max_new_tokens}; {around} of them begin and end a target, and a text needs at least one more")
         targets = closed([targets_of(example["target"])[0] for example in examples], tokenizer.target, self.max_new_tokens)
         for (ids, cut), (target_ids, target_cut) in zip(sources, targets, strict=True):
             yield {"input_ids": ids, "truncated": cut, "target_ids": target_ids, "target_truncated": target_cut}

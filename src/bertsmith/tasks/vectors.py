@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,8 +58,8 @@ class SentenceVectors(Task):
         super().__post_init__()
         if self.labels:
             raise ValueError(f"labels are given; the task {self.name!r} chooses among none: leave them out")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature is {self.temperature}; it must be greater than 0")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"temperature is {self.temperature}; it must be greater than 0 and finite")
 
     @property
     def vectors(self) -> VectorSettings:

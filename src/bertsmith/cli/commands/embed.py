@@ -77,7 +77,7 @@ def embed(
     with terminal_progress(bars=output is not None or not sys.stdout.isatty()) as progress:
         if corpus is None:
             found = embedded(engine, rows, account, progress, pooling=pooling, normalise=None if raw is None else not raw)
-            count = _write_vectors(found, source, output)
+            count = _write_vectors(found, source, output, engine.hidden_size)
         else:
             search = Search(engine, pooling, top or TOP, account, progress)
             texts = stream(others, columns=column_names(corpus_columns), needed=["text"])
@@ -99,15 +99,22 @@ def _check(source: str, corpus: str | None, raw: bool | None, for_neighbours: Ma
         raise RecipeError("INPUT and CORPUS are both standard input, which can be read once; save one of them to a file")
 
 
-def _write_vectors(found: Iterator[tuple[Any, Any]], source: str, output: Path | None) -> int:
+def _write_vectors(found: Iterator[tuple[Any, Any]], source: str, output: Path | None, hidden: int) -> int:
     """Write vectors to a file, or as JSON lines; how many there were."""
     from bertsmith.cli.output import say
     from bertsmith.cli.predicting import lines_left_out, write_lines
     from bertsmith.cli.vectors import write_array
+    from bertsmith.core.amounts import plural
 
     if output is None:
         return write_lines(((example, {"vector": vector.tolist()}) for example, vector in found), source, sys.stdout)
-    kept = list(found)
-    write_array(output, [vector for _, vector in kept])
-    say(f"written: {output}, {len(kept):,} vectors{lines_left_out(example for example, _ in kept)}")
-    return len(kept)
+    last: dict[str, int] = {}
+
+    def vectors() -> Iterator[Any]:
+        for example, vector in found:
+            last[example.file] = example.line
+            yield vector
+
+    count = write_array(output, vectors(), hidden)
+    say(f"written: {output}, {plural(count, 'vector')}{lines_left_out(last, count)}")
+    return count

@@ -95,7 +95,7 @@ def _pull(found: Any, name: str, output: Path | None) -> None:
 
     vectors = pull(found.trace, name)
     if output is not None:
-        write_array(output, vectors)
+        write_array(output, vectors, vectors.shape[1])
         say(f"written: {output}, {vectors.shape[0]} tokens × {vectors.shape[1]}")
         return
     for column, vector in zip(found.tokens.columns, vectors.tolist(), strict=True):
