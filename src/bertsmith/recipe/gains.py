@@ -22,6 +22,8 @@ from bertsmith.recipe.predictions import CORRECT, COUNTS, PREDICTIONS
 from bertsmith.recipe.schema import Stage, StageData
 from bertsmith.tasks.base import Task
 
+NOISE = "inside the noise"
+
 SURE = 0.05
 """A difference whose p-value is above it is inside the noise."""
 
@@ -48,13 +50,20 @@ class Gain:
     found: Comparison
     examples: int
 
+    @property
+    def verdict(self) -> str:
+        """Whether it "gained", "lost", or what it did is "inside the noise"."""
+        if self.found.p_value > SURE:
+            return NOISE
+        return "gained" if self.found.difference > 0 else "lost"
+
     def __str__(self) -> str:
-        found, noise = self.found, "" if self.found.p_value <= SURE else ", inside the noise"
+        found, noise = self.found, f", {NOISE}" if self.verdict == NOISE else ""
         interval = f"{found.interval.low:+.3f} to {found.interval.high:+.3f}, p = {found.p_value:.2g}"
         verb = "gained" if found.difference > 0 else "lost" if found.difference < 0 else "neither gained nor lost:"
         against = f"against stage {self.against!r}, which trained it alone"
         measured = f"{self.metric} {self.together:.3f}, alone {self.alone:.3f}"
-        unit = f"in {self.metric}" if np.isclose(found.difference, self.together - self.alone) else "an example"
+        unit = f"in {self.metric}" if np.isclose(found.difference, self.together - self.alone) else "in the score of an example"
         gained = f"{verb} {abs(found.difference):.3f} {unit} {against}"
         return f"part {self.part!r} {gained} ({interval}, {self.examples} test examples{noise}); {measured}"
 
@@ -62,7 +71,14 @@ class Gain:
         """Ready for JSON; without the part."""
         interval = {"low": self.found.interval.low, "high": self.found.interval.high, "level": self.found.interval.level}
         of_examples = {"difference": self.found.difference, "interval": interval, "p_value": self.found.p_value, "examples": self.examples}
-        return {"against": self.against, "metric": self.metric, "alone": self.alone, "together": self.together, **of_examples}
+        return {
+            "against": self.against,
+            "metric": self.metric,
+            "alone": self.alone,
+            "together": self.together,
+            **of_examples,
+            "verdict": self.verdict,
+        }
 
 
 def gains(job: Job, earlier: Sequence[Job], folder: Path, tested: Mapping[str, Mapping[str, float]]) -> Iterator[Gain]:
