@@ -190,7 +190,7 @@ def together() -> dict[str, Any]:
         "valid": {"match.accuracy": 0.9, "match.macro_f1": 0.9, "text.loss": 3.0, "text.perplexity": 20.1, "mean": 0.9},
         "test": {"match.accuracy": 0.885, "match.macro_f1": 0.884, "match.micro_f1": 0.885, "match.matthews": 0.77, "mean": 0.885},
     }
-    tested = {"difference": 0.04, "interval": {"low": 0.01, "high": 0.07, "level": 0.95}, "p_value": 0.012, "examples": 200, "verdict": "gained"}
+    tested = {"difference": 0.04, "interval": {"low": 0.01, "high": 0.07, "level": 0.95}, "p_value": 0.012, "examples": 200, "verdict": "better"}
     gain = {"against": "match", "metric": "accuracy", "alone": 0.845, "together": 0.885, **tested}
     part = {"objective": "single", "is_task": True, "steps": 60, "epochs": 4.0, "kept_step": 75, "gains": [gain]}
     parts = {"match": part, "text": {**part, "objective": "mlm", "is_task": False, "steps": 30, "gains": []}}
@@ -209,10 +209,10 @@ def test_the_parts_of_a_stage_are_told_beside_those_that_were_trained_alone(tmp_
     (folder / "stages/together/parts/match/predictions.jsonl").write_text(answers, encoding="utf-8")
     run = read_run(folder)
     text = Page(render(run)).text
-    assert "2 parts were trained together: match accuracy 88.5%, text perplexity 20.1. Beside training alone: match gained." in text
+    assert "2 parts were trained together: match accuracy 88.5%, text perplexity 20.1. Beside training alone: match better." in text
     [table] = score_tables(run.singly)
     assert [one.name for one, _ in table.stages] == ["match", "together · match"], "one table for the same data"
-    assert "match of together match accuracy 200 examples 88.5% 84.5% +0.040 +0.010 to +0.070 0.012 gained" in text
+    assert "match of together match accuracy 200 examples 88.5% 84.5% +4.0 +1.0 to +7.0 0.012 better" in text
     assert "one of 2 parts: 30 of the steps" in text
     assert "of the stage together · match . A row is" in text
     match, words = run.stages[1].parts

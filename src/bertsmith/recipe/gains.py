@@ -22,11 +22,6 @@ from bertsmith.recipe.predictions import CORRECT, COUNTS, PREDICTIONS
 from bertsmith.recipe.schema import Stage, StageData
 from bertsmith.tasks.base import Task
 
-NOISE = "inside the noise"
-
-SURE = 0.05
-"""A difference whose p-value is above it is inside the noise."""
-
 
 @dataclass(frozen=True, slots=True)
 class Gain:
@@ -50,15 +45,8 @@ class Gain:
     found: Comparison
     examples: int
 
-    @property
-    def verdict(self) -> str:
-        """Whether it "gained", "lost", or what it did is "inside the noise"."""
-        if self.found.p_value > SURE:
-            return NOISE
-        return "gained" if self.found.difference > 0 else "lost"
-
     def __str__(self) -> str:
-        found, noise = self.found, f", {NOISE}" if self.verdict == NOISE else ""
+        found, noise = self.found, ", inside the noise" if self.found.verdict == "inside the noise" else ""
         interval = f"{found.interval.low:+.3f} to {found.interval.high:+.3f}, p = {found.p_value:.2g}"
         verb = "gained" if found.difference > 0 else "lost" if found.difference < 0 else "neither gained nor lost:"
         against = f"against stage {self.against!r}, which trained it alone"
@@ -77,7 +65,7 @@ class Gain:
             "alone": self.alone,
             "together": self.together,
             **of_examples,
-            "verdict": self.verdict,
+            "verdict": self.found.verdict,
         }
 
 

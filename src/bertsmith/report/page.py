@@ -14,7 +14,7 @@ from bertsmith.report.curves import curves
 from bertsmith.report.predictions import confusion, has_labels, labels_taken, mistakes
 from bertsmith.report.records import Record, Run, read_run
 from bertsmith.report.tables import data_rows, distinct, gain_rows, score_tables, verdict
-from bertsmith.report.words import duration, language, plain, points, score, thousands
+from bertsmith.report.words import change, duration, language, plain, points, score, thousands
 
 
 def write_report(folder: Path) -> Path:
@@ -63,7 +63,7 @@ def template(name: str) -> jinja2.Template:
         loader=jinja2.PackageLoader("bertsmith.report"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     filters = cast("dict[str, Callable[..., str]]", environment.filters)
-    filters.update({word.__name__: word for word in (duration, language, plain, plural, points, score, thousands)})
+    filters.update({word.__name__: word for word in (change, duration, language, plain, plural, points, score, thousands)})
     return environment.get_template(name)
 
 

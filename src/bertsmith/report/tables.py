@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from bertsmith.core.amounts import plural
+from bertsmith.metrics.uncertainty import Verdict
 from bertsmith.report.curves import main_metric
 from bertsmith.report.records import Record, Run, StageRecord
 from bertsmith.report.words import interval, plain, score
-
-VERDICTS = ("gained", "lost", "inside the noise")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +160,7 @@ def _task_verdict(stage: StageRecord, split: str) -> str:
 
 
 def _parts_verdict(stage: StageRecord) -> str:
-    verdicts: dict[str, list[str]] = {word: [] for word in VERDICTS}
+    verdicts: dict[str, list[str]] = {word: [] for word in get_args(Verdict)}
     for _, part, gain in gain_rows([stage]):
         verdicts[gain["verdict"]].append(part)
     said = "; ".join(f"{', '.join(dict.fromkeys(parts))} {word}" for word, parts in verdicts.items() if parts)

@@ -21,7 +21,7 @@ def score(value: float | None, name: str) -> str:
     """
     if value is None or not math.isfinite(value):
         return "–"
-    if name.endswith(SHARES) or name.startswith("f1_"):
+    if _is_share(name):
         return f"{value:.1%}"
     return f"{value:,.1f}" if name.endswith("perplexity") else f"{value:.3f}"
 
@@ -35,6 +35,16 @@ def points(difference: float) -> str:
     """
     text = f"{difference * 100:+.1f}"
     return "0.0" if text[1:] == "0.0" else text.replace("-", "−")
+
+
+def change(difference: float, name: str) -> str:
+    """By how much a metric with this name changed, with its sign; a share in points of per cent.
+
+    Example:
+        >>> change(0.013, "f1"), change(-0.25, "pearson")
+        ('+1.3', '−0.250')
+    """
+    return points(difference) if _is_share(name) else f"{difference:+.3f}".replace("-", "−")
 
 
 def plain(name: str) -> str:
@@ -106,3 +116,7 @@ def _has(encoding: str, characters: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _is_share(name: str) -> bool:
+    return name.endswith(SHARES) or name.startswith("f1_")
