@@ -12,6 +12,8 @@ from bertsmith.recipe.result import Planned, RunResult, StageResult
 SPLITS = ("test", "valid", "before")
 """Which metrics of a stage are shown: those of the first of these that it has."""
 
+Metrics = Mapping[str, float | None]
+
 
 def run_table(result: RunResult) -> Table:
     """One row a stage."""
@@ -32,19 +34,21 @@ def run_summary(result: RunResult) -> dict[str, Any]:
 def _results(stages: tuple[StageResult, ...]) -> Table:
     table = _table("stage", "from", "objective", "steps", "tokens/s", "time", "evaluated on", "metrics")
     for stage in stages:
-        split = next((name for name in SPLITS if stage.metrics.get(name)), "")
         time = "done before" if stage.cached else duration(sum(stage.seconds.values()))
-        table.add_row(
-            stage.name,
-            stage.start,
-            stage.objective,
-            f"{stage.steps:,}",
-            f"{stage.tokens_per_second:,.0f}",
-            time,
-            split,
-            _metrics(stage.metrics.get(split, {})),
-        )
+        split, metrics = _measured(stage.metrics)
+        own = {name: value for name, value in metrics.items() if name.partition(".")[0] not in stage.parts}
+        speed = f"{stage.tokens_per_second:,.0f}"
+        table.add_row(stage.name, stage.start, stage.objective, f"{stage.steps:,}", speed, time, split, _metrics(own))
+        for name, part in stage.parts.items():
+            split, metrics = _measured(stage.metrics_of(name))
+            table.add_row(f"· {name}", "", part["objective"], f"{part['steps']:,}", "", "", split, _metrics(metrics))
     return table
+
+
+def _measured(metrics: Mapping[str, Metrics]) -> tuple[str, Metrics]:
+    """The split that is shown, and its metrics."""
+    split = next((name for name in SPLITS if metrics.get(name)), "")
+    return split, metrics.get(split, {})
 
 
 def _plan(stages: tuple[Planned, ...]) -> Table:
@@ -55,7 +59,7 @@ def _plan(stages: tuple[Planned, ...]) -> Table:
     return table
 
 
-def _metrics(metrics: Mapping[str, float | None]) -> str:
+def _metrics(metrics: Metrics) -> str:
     """Nothing between a name and its value where a narrow table could break."""
     return "  ".join(f"{name}={'–' if value is None else f'{value:.4f}'}" for name, value in metrics.items())
 

@@ -77,6 +77,11 @@ class StageResult:
         """Ready for JSON."""
         return dataclasses.asdict(self)
 
+    def metrics_of(self, part: str) -> dict[str, dict[str, float | None]]:
+        """The metrics of a part, by split."""
+        named = {split: {name.partition("."): value for name, value in found.items()} for split, found in self.metrics.items()}
+        return {split: {metric: value for (of, _, metric), value in found.items() if of == part} for split, found in named.items()}
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> StageResult | None:
         """What `to_dict` gave; None where the values are of another release."""
