@@ -164,7 +164,7 @@ def test_squad_of_the_wrong_depth(write, data, message):
     ("content", "message"),
     [
         ({"paragraphs": [paragraph("c", question("q"))]}, "no array 'data' at its outermost level, where there is 'paragraphs'; expected is {"),
-        ({"version": 1, "data": {"a": article(paragraph("c", question("q")))}}, "a.json:1: the file has no array 'data' at its outermost level"),
+        ({"version": 1, "data": {"a": article(paragraph("c", question("q")))}}, "a.json:1: 'data' is no array; expected is {"),
         ([article(paragraph("c", question("q")))], "a.json:1: the file begins with '[', where an object is expected"),
         (
             '{"data": [{"paragraphs": [{"context": "c", "qas": [{"question": "q"\n}}]}',

@@ -202,7 +202,7 @@ def test_a_line_of_10_mb_is_reported_and_not_kept(write, end, monkeypatch):
 
     monkeypatch.setattr(lines, "_decode", watched)
     dataset = read(path, skip_bad_lines=True)
-    assert [str(problem) for problem in dataset.problems] == [f"{path}:2: a line of 10.0 MB; at most 1.0 MB are read"]
+    assert [str(problem) for problem in dataset.problems] == [f"{path}:2: a line of 10.0 MB; at most 4.2 MB are read: cut it into several"]
     assert len(dataset) == (2 if "b" in end else 1)
     assert largest < 100
 
@@ -213,6 +213,13 @@ def test_a_line_of_just_the_limit_is_read(write):
         assert read(write("a.jsonl", f'{{"text": "{text}"}}{end}'))[0]["text"] == text
         with pytest.raises(DataError, match="MB"):
             read(write("a.jsonl", f'{{"text": "{text}xx"}}{end}'))
+
+
+def test_a_book_of_1_mb_is_read_however_its_characters_are_written(write):
+    book = "长江流经上海" * 56_000
+    assert len(book.encode()) > 1_000_000
+    for ascii_only in (True, False):
+        assert read(write("a.jsonl", json.dumps({"text": book}, ensure_ascii=ascii_only)))[0]["text"] == book
 
 
 CHINESE = "label\ttext\n" + "1\t服务很好，我们下次还会来的，这个价格也不贵\n0\t房间太小，不是我要的那种\n" * 5

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,14 @@ def test_choices_are_shown_as_texts():
     assert of(analysis, "number of choices") == [Group("number of choices", "2", 1, 0.0), Group("number of choices", "3", 1, 1.0)]
     line = list(error_lines(analysis))[-1]
     assert line["choices"] == ["b", "c"]
-    assert (line["id"], line["line"], line["file"]) == ("q7", 2, "train.tsv")
+    assert (line["id"], line["line"], line["file"], "place" in line) == ("q7", 2, "train.tsv", False)
+
+
+def test_a_case_of_a_nested_file_says_where_in_its_line_it_stands():
+    task = MultipleChoice()
+    row = replace(examples({"question": "a", "choices": ["b", "c"], "label": 1})[0], place="[3][1][0]")
+    line = list(error_lines(analysed(task, outcome_of(task, [row], [1, 0]))))[-1]
+    assert (line["kind"], line["line"], line["place"]) == ("case", row.line, "[3][1][0]")
 
 
 def test_lines_say_what_they_are_and_are_json():

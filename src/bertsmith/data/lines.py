@@ -16,8 +16,9 @@ from bertsmith.core.errors import DataError
 from bertsmith.data.dataset import Problem
 from bertsmith.data.sources import Source
 
-MAX_LINE_BYTES = 1 << 20
-"""A longer line is a problem: no example is that long, and the rest of it is skipped without being kept in memory."""
+MAX_LINE_BYTES = 1 << 22
+"""A longer line is a problem, and the rest of it is skipped without being kept in memory. A book of 1 MB still fits, also where JSON writes every
+character beyond ASCII as `\\u…`, which makes up to three bytes of one."""
 
 FREQUENT = {
     "gb18030": frozenset("的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年"),
@@ -54,7 +55,9 @@ def read_lines(source: Source, *, encoding: str = "utf-8") -> Iterator[Line | Pr
                 raw = raw[len(codecs.BOM_UTF8) :]
             if not raw.endswith(b"\n") and len(raw) > MAX_LINE_BYTES:
                 size = len(raw) + _skip_line(file)
-                yield Problem(source.name, number, f"a line of {size / 1e6:.1f} MB; at most {MAX_LINE_BYTES / 1e6:.1f} MB are read")
+                yield Problem(
+                    source.name, number, f"a line of {size / 1e6:.1f} MB; at most {MAX_LINE_BYTES / 1e6:.1f} MB are read: cut it into several"
+                )
             else:
                 yield _decode(source.name, number, raw.rstrip(b"\r\n"), "utf-8" if is_wide else encoding)
 

@@ -186,7 +186,8 @@ def _cut(outcome: Outcome) -> set[int]:
 
 def _line(case: Case) -> dict[str, Any]:
     example = case.example
-    where = {name: value for name, value in (("file", example.file), ("line", example.line), ("id", example.get("id"))) if value}
+    places = {"file": example.file, "line": example.line, "place": example.place, "id": example.get("id")}
+    where = {name: value for name, value in places.items() if value}
     texts = {name: example.get(name, text) for name, text in case.texts.items()}
     confidence = {} if case.confidence is None else {"confidence": case.confidence}
     return {"kind": "case", **where, **texts, "said": case.said, "gold": case.gold, "score": round(case.score, 6), **confidence, **case.details}

@@ -63,7 +63,8 @@ def _articles(text: JsonText) -> Iterator[Spot | Problem]:
     text.finish()
     if not found:
         there = ", ".join(map(repr, keys)) or "nothing"
-        raise text.broken(f"the file has no array 'data' at its outermost level, where there is {there}; expected is {SHAPE}", 0)
+        wrong = "'data' is no array" if "data" in keys else f"the file has no array 'data' at its outermost level, where there is {there}"
+        raise text.broken(f"{wrong}; expected is {SHAPE}", 0)
 
 
 def _title(article: Any) -> Any:

@@ -23,6 +23,9 @@ from bertsmith.data.sources import Source
 SAMPLE = 200
 """So many records are looked at to tell whether there is a header and how many columns there are."""
 
+LONGEST_RECORD = 1 << 20
+"""Characters that are looked through for the end of a quoted cell: a stray quotation mark is not to cost a reading of the whole file."""
+
 
 class Record(NamedTuple):
     """The cells of a row, and the line it begins in."""
@@ -137,7 +140,7 @@ def _quoted_record(source: Source, start: Line, lines: Iterator[Line | Problem],
         size = 0
         for line in lines:
             taken.append(line)
-            if isinstance(line, Problem) or (size := size + len(line.text)) > MAX_LINE_BYTES:
+            if isinstance(line, Problem) or (size := size + len(line.text)) > LONGEST_RECORD:
                 return
             yield line.text + "\n"
 
