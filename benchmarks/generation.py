@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.racing import Side, add_places, earlier, machine, publish, settle_places, spread, table, tell, timed, versions
+from benchmarks.racing import Side, add_places, earlier, machine, publish, run_again, settle_places, spread, table, tell, timed, versions
 
 RACE = "generation"
 MODULE = "benchmarks.generation_sides"
@@ -119,11 +119,7 @@ brackets; × are ratios within each round. At least {min(result["agreement"].val
 
 {_table(result)}
 
-{conditions["processor"]} (family/model {conditions["family_model"]}), {conditions["cores"]} cores, {" ".join(conditions["instructions"])}; load
-{conditions["load"]} when it began, {min(result["loads"])}–{max(result["loads"])} before the rounds, the race itself included.
-{conditions["date"]}. {", ".join(f"{name} {version}" for name, version in conditions["versions"].items())}.
-
-    {conditions["command"]}
+{run_again(conditions, result["loads"])}
 """
 
 

@@ -21,7 +21,21 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.racing import Side, add_places, earlier, machine, minilm_folder, publish, rounds, settle_places, spread, table, tell, versions
+from benchmarks.racing import (
+    Side,
+    add_places,
+    earlier,
+    machine,
+    minilm_folder,
+    publish,
+    rounds,
+    run_again,
+    settle_places,
+    spread,
+    table,
+    tell,
+    versions,
+)
 
 RACE = "inference"
 OURS, FIRST = "bertsmith", "bertsmith, first token only"
@@ -225,10 +239,7 @@ of 32; every other side has sequences sorted by length and batches cut by tokens
 Floor: the matrix products of the linear layers alone run at {floors}; a share is what these products need at that rate, over the time taken for
 everything. Vectors of all sides agree with those of transformers in float32 to a cosine of {min(result["agreement"].values()):.6f} or better.{absent}
 
-{conditions["processor"]} (family/model {conditions["family_model"]}), {conditions["cores"]} cores, {" ".join(conditions["instructions"])}; load
-{conditions["load"]} when it began. {conditions["date"]}. {", ".join(f"{name} {version}" for name, version in conditions["versions"].items())}.
-
-    {conditions["command"]}
+{run_again(conditions)}
 """
 
 

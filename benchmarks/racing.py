@@ -185,6 +185,23 @@ def versions(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def run_again(conditions: dict[str, Any], loads: Sequence[float] = ()) -> str:
+    """The end of a section: on what machine it was measured and when, and by which command.
+
+    Args:
+        conditions: What `machine` gives, `versions` and the `command`.
+        loads: Those of the machine before every round.
+    """
+    before = f", {min(loads)}–{max(loads)} before the rounds, the race itself included" if loads else ""
+    used = ", ".join(f"{name} {number}" for name, number in conditions["versions"].items())
+    processor = f"{conditions['processor']} (family/model {conditions['family_model']})"
+    return f"""{processor}, {conditions["cores"]} cores, {" ".join(conditions["instructions"])}; load
+{conditions["load"]} when it began{before}.
+{conditions["date"]}. {used}.
+
+    {conditions["command"]}"""
+
+
 def machine() -> dict[str, Any]:
     """Processor, cores, instructions, load and date."""
     information = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""

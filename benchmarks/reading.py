@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.racing import Side, add_places, earlier, machine, publish, settle_places, spread, table, tell, timed, versions
+from benchmarks.racing import Side, add_places, earlier, machine, publish, run_again, settle_places, spread, table, tell, timed, versions
 
 RACE = "reading"
 MODULE = "benchmarks.reading_sides"
@@ -102,11 +102,7 @@ Medians of {result["rounds"]} rounds, the smallest and the largest value in brac
 
 {_table(result)}
 
-{conditions["processor"]} (family/model {conditions["family_model"]}), {conditions["cores"]} cores, {" ".join(conditions["instructions"])}; load
-{conditions["load"]} when it began, {min(result["loads"])}–{max(result["loads"])} before the rounds, the race itself included.
-{conditions["date"]}. {", ".join(f"{name} {version}" for name, version in conditions["versions"].items())}.
-
-    {conditions["command"]}
+{run_again(conditions, result["loads"])}
 """
 
 

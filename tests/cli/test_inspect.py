@@ -186,6 +186,29 @@ def test_what_is_shown_is_what_the_model_reads(models: Path):
         inspect(checkpoint, "真", "很", task=tasks["multiple_choice"]())
 
 
+def test_no_more_is_shown_than_the_task_reads(models: Path):
+    checkpoint, task = opened_to_look(str(models / "single"))
+    assert task is not None
+    found = inspect(checkpoint, "很" * 40, task=replace(task, max_length=16))
+    assert len(found.tokens.columns) == 16
+    assert found.trace.states[-1].shape[1] == 16
+    assert found.notes == ("26 tokens were cut off: max_length = 16.",)
+
+
+def test_ids_and_mask_are_those_that_the_task_gives_the_model(tmp_path: Path):
+    (tmp_path / "vocab.txt").write_text("\n".join("[PAD] [UNK] [CLS] [SEP] [MASK] [QUESTION] . a b c d".split()), encoding="utf-8")
+    (tmp_path / "config.json").write_text('{"model_type": "splinter"}', encoding="utf-8")
+    checkpoint = create("splinter", Tokenizer.from_folder(tmp_path), {**CONFIG, "question_token_id": 5}, {"span": 0})
+    found = inspect(checkpoint, "b c d " * 9, "a", task=tasks["extractive_qa"](max_length=16, stride=4))
+    columns = found.tokens.columns
+    assert [column.token for column in columns] == "[CLS] a [QUESTION] . [SEP] b c d b c d b c d b [SEP]".split()
+    assert {column.token_type_id for column in columns} == {0}
+    assert [column.position for column in columns if not column.attention_mask] == [4, 15]
+    assert attention_of(found.trace, None, None)[:, [4, 15]].max() == 0, "nobody looks at a separator"
+    json.dumps(found.as_json(), allow_nan=False)
+    assert "[QUESTION]" in page(found)
+
+
 def test_a_long_text_is_cut_and_it_is_said(cli: Cli, models: Path):
     ran = cli("inspect", models / "pretrained", "很" * 200, "--masks", 1, "--attention")
     assert ran.status == 0
@@ -314,6 +337,31 @@ def test_the_page_keeps_attention_small_and_right(tmp_path: Path, tokenizer: Tok
     assert data["size"] == 866, "the root of 3,000,000 weights by 2 layers of 2 heads"
     weights = np.frombuffer(base64.b64decode(data["data"]), np.uint8).reshape(2, 2, 866, 866) / 255
     np.testing.assert_allclose(weights[1, 0], attention_of(found.trace, 2, 1)[:866, :866], atol=1 / 255)
+
+
+def said_on(file: Path) -> str:
+    """What a page has under "What it was fine-tuned to say", in words."""
+    section = file.read_text(encoding="utf-8").partition("<h2>What it was fine-tuned to say</h2>")[2].partition("<h2>")[0]
+    return " ".join(re.sub("<[^>]*>", " ", section).split())
+
+
+def test_the_page_says_which_of_several_labels_are_given(cli: Cli, models: Path, tmp_path: Path):
+    table = '{{ name = "multi_label", labels = ["fast", "cheap"], threshold = {} }}'
+    for threshold, given in ((1e-6, "labels fast · cheap"), (1 - 1e-6, "labels none")):
+        file = tmp_path / "page.html"
+        assert cli("inspect", models / "multi_label", "很好", "--task", table.format(threshold), "--html", file).status == 0
+        assert said_on(file).startswith(given)
+
+
+def test_the_page_says_how_many_entities_there_are_and_how_sure_each_is(cli: Cli, tokenizer: Tokenizer, tmp_path: Path):
+    for bias, said, found in (((0.0, 9.0, 0.0), "entities 2", ["LOC 100%"] * 2), ((9.0, 0.0, 0.0), "entities none", [])):
+        checkpoint = create("bert", tokenizer, CONFIG, {"tagging": 3}, seed=3)
+        checkpoint.model.heads["tagging"].get_submodule("output").get_parameter("bias").data.copy_(torch.tensor(bias))
+        save(replace(checkpoint, labels=("O", "B-LOC", "I-LOC")), tmp_path / "tagger")
+        file = tmp_path / "page.html"
+        assert cli("inspect", tmp_path / "tagger", "很好", "--html", file).status == 0
+        assert said_on(file) == said
+        assert re.findall("<mark>.<small>(.*?)</small></mark>", file.read_text(encoding="utf-8")) == found
 
 
 QUESTION = ("很好。不好！", "好不好？")

@@ -112,6 +112,19 @@ def test_bad_lines_of_either_side_are_listed_and_the_others_done(cli: Cli, model
     assert "corpus.jsonl:2: not JSON" in ran.err
 
 
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_corpus_that_is_mostly_bad_is_not_searched(
+    cli: Cli, models: Path, queries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: bool
+):
+    monkeypatch.setattr("bertsmith.cli.predicting.MANY_PROBLEMS", 3)
+    corpus, vectors = tmp_path / "corpus.jsonl", tmp_path / "vectors.npy"
+    corpus.write_text('{"text": "不好"}\n{\n{\n{\n{"text": "很好"}\n', encoding="utf-8")
+    np.save(vectors, np.ones((1, 24), np.float32))
+    ran = embed(cli, models, queries, "--nearest", corpus, *(("--vectors", vectors) if saved else ()))
+    assert (ran.status, ran.out) == (2, "")
+    assert "3 of 4 rows could not be read; the other 1 was done; so many are bad that what follows was not read" in ran.err
+
+
 def test_bad_lines_of_the_corpus_are_not_held_against_the_queries(cli: Cli, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("bertsmith.cli.predicting.MANY_PROBLEMS", 3)
     first, second = tmp_path / "queries.jsonl", tmp_path / "corpus.jsonl"

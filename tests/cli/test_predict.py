@@ -110,17 +110,41 @@ def test_bad_lines_are_listed_and_the_good_ones_are_written(cli: Cli, models: Pa
         assert any(f"new.jsonl:{number}: " in line and reason in line for line in ran.err.splitlines())
 
 
-@pytest.mark.parametrize("command", [["predict", "single"], ["embed", "bare"]])
-def test_where_bad_lines_are_many_and_most_no_more_is_read_and_nothing_written(
-    cli: Cli, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+def test_of_an_input_that_is_mostly_bad_the_good_rows_that_were_read_are_written(
+    cli: Cli, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("bertsmith.cli.predicting.MANY_PROBLEMS", 4)
-    file, output = tmp_path / "new.jsonl", tmp_path / "out.npy"
-    file.write_text('{"text": "很好"}\n' * 3 + '{"text": ""}\n' * 9 + '{"text": "很好"}\n', encoding="utf-8")
-    ran = cli(command[0], models / command[1], file, "--output", output)
-    assert (ran.status, ran.out) == (2, "")
-    assert "error: 4 of the first 7 rows cannot be used: the rest was not read, and no file was written\n" in ran.err
-    assert not output.exists()
+    monkeypatch.setattr("bertsmith.cli.predicting.MANY_PROBLEMS", 3)
+    file, output = tmp_path / "new.jsonl", tmp_path / "out.jsonl"
+    good = '{"text": "很好"}\n'
+    file.write_text(good + "{\n{\n" + good * 2 + "{\n{\n" + good, encoding="utf-8")
+    ran = cli("predict", models / "single", file, "--output", output)
+    assert ran.status == 2
+    assert [json.loads(line)["line"] for line in output.read_text(encoding="utf-8").splitlines()] == [1, 4, 5]
+    assert "error: 4 of 7 rows could not be read; the other 3 were done; so many are bad that what follows was not read\n" in ran.err
+    file.write_text('{"text": 7}\n' * 9 + good, encoding="utf-8")
+    assert "3 of 3 rows could not be read; nothing was done; so many are bad" in cli("predict", models / "single", file).err
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.json", "[]"), ("a.csv", "text,id\n")])
+def test_an_input_without_rows_is_a_mistake(cli: Cli, models: Path, tmp_path: Path, name: str, content: str):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    for command in ("predict", "embed"):
+        ran = cli(command, models / "single", tmp_path / name)
+        assert (ran.status, ran.out, ran.err) == (2, "", "error: the input has no rows; there is nothing to do\n")
+
+
+def test_a_long_text_tells_how_far_it_is(models: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of one row there is no other progress than that of its windows."""
+    from bertsmith.inference.engine import Engine
+
+    told: list[float] = []
+    monkeypatch.setattr(Silence, "begin", lambda _self, what, total, unit: told.append(total) if what == "score" else None)
+    monkeypatch.setattr(Silence, "advance", lambda _self, amount=1, **_numbers: told.append(amount))
+    rows = [Example({"text": text}, "a.txt", number) for number, text in enumerate(TEXTS * 700)]
+    assert len(list(predicted(Engine.open(models / "single"), rows, Account(), Silence()))) == 2100
+    assert told[0] == 2100
+    assert sum(told[1:]) >= 2 * 2100, "by sequence and by row"
+    assert len(told) > 10
 
 
 def test_a_row_of_a_pair_without_its_second_text_is_a_bad_line(cli: Cli, models: Path, tmp_path: Path):

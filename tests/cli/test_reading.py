@@ -153,3 +153,13 @@ def test_looking_at_an_answer(cli: Cli, trained: Path, tmp_path: Path):
     missing = cli("inspect", trained / "run/model", context)
     assert missing.status == 2
     assert "the task 'extractive_qa' needs question; the texts that it is given are context and then question" in missing.err
+
+
+def test_of_a_text_that_is_read_in_windows_nothing_is_said_to_be_cut_off(cli: Cli, trained: Path):
+    long = cli("inspect", trained / "run/model", "天气很好。" * 300, "谁写了《红楼梦》？", "--json").json
+    assert long["truncated"] > 0, "of the one sequence that is shown"
+    [note] = [note for note in long["notes"] if "windows" in note]
+    assert note.startswith("What was found is of the whole text, which was read in ")
+    assert note.endswith(f" windows; {long['truncated']:,} of its tokens are not shown.")
+    assert not any("cut off" in note for note in long["notes"])
+    assert len(long["tokens"]) == 64, "the first window"

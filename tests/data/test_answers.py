@@ -48,6 +48,14 @@ def test_what_is_found_alike_is_in_the_context_s_own_characters():
     assert realigned(context, "2美元", 0) == Placed(14, 18, "alike")
 
 
+def test_an_accent_may_be_a_character_of_its_own_or_a_part_of_one():
+    apart, composed = "er lebt in Zu\u0308rich, dann in Zug", "er lebt in Zürich, dann in Zug"
+    assert realigned(apart, "Zürich", 11) == Placed(11, 18, "alike")
+    assert realigned(composed, "Zu\u0308rich", 11) == Placed(11, 17, "alike")
+    assert realigned("cafe\u0301 noir", "café", 0) == Placed(0, 5, "alike"), "with its accent"
+    assert realigned("\u0301a", "A", 0) is None
+
+
 def test_overlapping_places_are_all_looked_at():
     assert realigned("aaaa", "aa", 1) == Placed(1, 3, "there")
     assert realigned("baaab", "aa", 3) == Placed(2, 4, "moved")

@@ -84,17 +84,18 @@ BAD = {
     13: "no token before the tag",
     15: "tag 'B-' is neither",
     16: "tag 'b-PER' is neither",
-    18: "no tag after the token '#one'",
+    17: "tag 'I-O' is neither",
+    19: "no tag after the token '#one'",
 }
 
 
 def test_every_bad_line_is_reported_and_costs_its_sentence(write):
     content = (
         "John B-PER\nSmith\nsleeps O\n\nHe PER\n\ngood O\n"
-        "\nJohn Q-PER\n\na b O\n\n\tO\n\nx B-\ny b-PER\n\n#one\n\nwell O\nS-tags S-PER\nM M-X\nL L-X\nU U-X\nE E-X\nI I-X\n"
+        "\nJohn Q-PER\n\na b O\n\n\tO\n\nx B-\ny b-PER\nz I-O\n\n#one\n\nwell O\nS-tags S-PER\nM M-X\nL L-X\nU U-X\nE E-X\nI I-X\n"
     )
     path = write("a.conll", content)
-    with pytest.raises(DataError, match="8 of 10 rows") as caught:
+    with pytest.raises(DataError, match="9 of 11 rows") as caught:
         read(path, needed=TAGGED)
     dataset = read(path, needed=TAGGED, skip_bad_lines=True)
     assert {problem.line: problem.message[: len(BAD[problem.line])] for problem in dataset.problems} == BAD

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bertsmith.demo.comparing import BETTER, NOISE, WORSE, System, constant, described, difference, subsets_of, verdict
+from bertsmith.demo.comparing import System, constant, described, difference, subsets_of, verdict
 
 
 def system(*rows: list[float], title: str = "a") -> System:
@@ -32,7 +32,7 @@ def test_a_constant_answer_is_right_where_the_label_is_that():
 
 @pytest.mark.parametrize(
     ("mended", "broken", "wanted"),
-    [(20, 0, BETTER), (0, 20, WORSE), (3, 2, NOISE), (0, 0, NOISE)],
+    [(20, 0, "better"), (0, 20, "worse"), (3, 2, "inside the noise"), (0, 0, "inside the noise")],
 )
 def test_a_difference_is_judged_by_the_examples(mended: int, broken: int, wanted: str):
     first, second = np.zeros(100), np.zeros(100)
@@ -57,8 +57,8 @@ def test_the_verdict_says_noise_exactly_where_the_test_does(first: int, second: 
     adapted = system([1.0] * second + [0.0] * (100 - second))
     gained, worth = difference("", baseline, plain, ALL), difference("", plain, adapted, ALL)
     sentence = verdict(240, baseline, plain, gained, worth)
-    assert ("inside the noise" in sentence) == (worth["verdict"] == NOISE)
-    assert ("adds" in sentence) == (worth["verdict"] == BETTER)
-    assert ("costs" in sentence) == (worth["verdict"] == WORSE)
-    assert ("not clearly more" in sentence) == (gained["verdict"] != BETTER)
+    assert ("inside the noise" in sentence) == (worth["verdict"] == "inside the noise")
+    assert ("adds" in sentence) == (worth["verdict"] == "better")
+    assert ("costs" in sentence) == (worth["verdict"] == "worse")
+    assert ("not clearly more" in sentence) == (gained["verdict"] != "better")
     assert f"{first / 100:.1%} of 100 new ones" in sentence

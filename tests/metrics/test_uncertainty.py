@@ -10,7 +10,7 @@ from scipy import stats
 
 from bertsmith.core.errors import DataError
 from bertsmith.metrics.classification import accuracy
-from bertsmith.metrics.uncertainty import bootstrap_interval, compare_paired, spread_of
+from bertsmith.metrics.uncertainty import bootstrap_interval, compare_paired, compare_paired_f1, spread_of
 
 
 def test_spread_is_the_sample_standard_deviation():
@@ -76,3 +76,53 @@ def test_equal_systems_are_rarely_told_apart():
     generator = np.random.default_rng(11)
     p_values = [compare_paired(generator.random(30), generator.random(30), rounds=400, seed=seed).p_value for seed in range(100)]
     assert 0 < sum(value <= 0.1 for value in p_values) <= 20
+
+
+def counted(generator: np.random.Generator, examples: int) -> tuple[np.ndarray, np.ndarray]:
+    """What two systems found among the same entities; some texts have none."""
+    gold = generator.integers(0, 4, examples)
+    found = [generator.binomial(gold, share) for share in (0.5, 0.7)]
+    one, other = (np.stack([right, right + generator.integers(0, 2, examples), gold], 1) for right in found)
+    return one, other
+
+
+def f1_by_hand(counts: np.ndarray) -> float:
+    found, said, gold = (sum(column) for column in counts.T.tolist())
+    return 2 * found / (said + gold) if said + gold else 0.0
+
+
+def test_p_value_of_f1_is_that_of_all_exchanges():
+    first, second = counted(np.random.default_rng(3), 10)
+    observed = f1_by_hand(second) - f1_by_hand(first)
+    as_large = 0
+    for swapped in product((False, True), repeat=10):
+        one = np.array([b if swap else a for a, b, swap in zip(first, second, swapped, strict=True)])
+        other = np.array([a if swap else b for a, b, swap in zip(first, second, swapped, strict=True)])
+        as_large += abs(f1_by_hand(other) - f1_by_hand(one)) >= abs(observed) - 1e-9
+    ours = compare_paired_f1(first, second)
+    assert ours.difference == pytest.approx(observed)
+    assert ours.p_value == pytest.approx(as_large / 2**10, abs=0.02)
+
+
+def test_interval_of_f1_draws_examples_of_both_systems_together():
+    first, second = counted(np.random.default_rng(4), 200)
+    draws = [np.random.default_rng(number).integers(200, size=200) for number in range(2000)]
+    drawn = [f1_by_hand(second[rows]) - f1_by_hand(first[rows]) for rows in draws]
+    ours = compare_paired_f1(first, second)
+    assert (ours.interval.low, ours.interval.high) == (
+        pytest.approx(np.quantile(drawn, 0.025), abs=0.01),
+        pytest.approx(np.quantile(drawn, 0.975), abs=0.01),
+    )
+
+
+def test_texts_without_a_decision_say_nothing_of_f1():
+    nothing = np.zeros((50, 3), int)
+    invented = np.array([[0, 2, 0]] * 50)
+    assert compare_paired_f1(invented, nothing).difference == 0
+    assert compare_paired_f1(invented, nothing).p_value == 1
+    first, second = counted(np.random.default_rng(5), 40)
+    longer = compare_paired_f1(np.concatenate([first, nothing]), np.concatenate([second, nothing]))
+    assert (longer.difference, longer.p_value) == (
+        pytest.approx(compare_paired_f1(first, second).difference),
+        compare_paired_f1(first, second).p_value,
+    )

@@ -14,7 +14,7 @@ from bertsmith.core.errors import InterruptedRunError, RecipeError
 from bertsmith.models.family import families
 from bertsmith.models.loading import load
 from bertsmith.recipe import parse, to_toml
-from bertsmith.recipe.gains import _scores
+from bertsmith.recipe.gains import _lines
 from bertsmith.tasks.mixture import Mixture
 from bertsmith.tasks.text_to_text import TextToText
 from bertsmith.testing.tiny import tiny_family, tiny_model
@@ -180,7 +180,44 @@ def test_a_part_is_compared_with_the_stage_that_trained_it_alone(world: Path):
     folder = world / "out/stages"
     files = [folder / "match/predictions.jsonl", folder / "together/parts/reviews/predictions.jsonl"]
     means = [sum(json.loads(line)["correct"] for line in file.read_text(encoding="utf-8").splitlines()) / 16 for file in files]
-    assert f" {abs(means[1] - means[0]):.3f} an example" in gain
+    assert f" {abs(means[1] - means[0]):.3f} in accuracy" in gain
+
+
+def test_what_a_part_gained_is_its_metric_and_a_test_over_its_examples(world: Path):
+    train = {"epochs": 3, "batch_size": 8}
+    alone = {**changed(MATCH, train=train), "from": "base"}
+    result = run_stages(world, alone, together(REVIEWS, LENGTHS, train=train))
+    [gain] = result.stages[-1].parts["reviews"]["gains"]
+    assert (gain["against"], gain["metric"], gain["examples"]) == ("match", "accuracy", 16)
+    assert gain["alone"] == result.stages[0].metrics["test"]["accuracy"]
+    assert gain["together"] == result.stages[1].metrics["test"]["reviews.accuracy"]
+    assert gain["difference"] == pytest.approx(gain["together"] - gain["alone"])
+    [note] = [note for note in result.stages[-1].notes if "which trained it alone" in note]
+    assert note.endswith(f"accuracy {gain['together']:.3f}, alone {gain['alone']:.3f}")
+    assert result.stages[-1].parts["ratings"]["gains"] == []
+
+
+def test_what_the_training_was_to_each_part_is_written_down(world: Path):
+    data = {"train": "train.tsv", "test": "test.tsv"}
+    train = {"epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "keep": "best"}
+    stage = together({**REVIEWS, "data": data}, LENGTHS, {**LENGTHS, "name": "more", "data": data}, train=train)
+    result = run_stages(world, {**stage, "mixture": {"weights": {"more": 0.5}}}).stages[0]
+    lines = [json.loads(line) for line in (world / "out/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    history = [(line["step"], line["valid"]["ratings.spearman"]) for line in lines if "valid" in line]
+    assert result.parts["ratings"]["kept_step"] == max(history, key=lambda pair: (pair[1], -pair[0]))[0]
+    assert result.parts["reviews"]["kept_step"] == result.kept_step, "without validation data, that of all of them"
+    for name, part in result.parts.items():
+        assert part["steps"] == sum(line.get("part") == name for line in lines)
+        assert part["epochs"] == round(part["steps"] / 6, 3)
+    assert result.parts["more"]["steps"] < result.parts["ratings"]["steps"]
+
+
+def test_a_part_whose_turn_never_comes_is_told(world: Path):
+    stage = together(REVIEWS, {**LENGTHS, "name": "a"}, {**LENGTHS, "name": "b"}, train={"epochs": 0.001, "batch_size": 8})
+    remarks = [note for note in run_stages(world, stage, out="dry", dry_run=True).notes if "has no turn in 1 of the 18 steps of an epoch" in note]
+    assert len(remarks) == 2
+    assert set(remarks) <= set(run_stages(world, stage).stages[0].notes)
+    assert not run_stages(world, changed(stage, train={"epochs": 1}), out="whole", dry_run=True).notes
 
 
 def test_a_stage_that_had_less_to_train_on_is_not_what_a_part_is_compared_with(world: Path):
@@ -224,9 +261,7 @@ def test_a_part_learns_from_its_validation_data_what_it_would_learn_alone(world:
 def test_a_line_separator_inside_a_text_ends_no_line(tmp_path: Path):
     file = tmp_path / "predictions.jsonl"
     file.write_text('{"text": "一\u2028二", "correct": 1.0}\n{"text": "三\x85", "correct": 0.0}\n', encoding="utf-8")
-    scores = _scores(file)
-    assert scores is not None
-    assert scores.tolist() == [1.0, 0.0]
+    assert [line["correct"] for line in _lines(file)] == [1.0, 0.0]
 
 
 def test_a_stage_that_began_elsewhere_is_not_compared_with(world: Path):
@@ -234,3 +269,21 @@ def test_a_stage_that_began_elsewhere_is_not_compared_with(world: Path):
     alone = {**changed(MATCH, train=train), "from": "headless"}
     result = run_stages(world, alone, together(REVIEWS, LENGTHS, train=train))
     assert not [note for note in result.stages[-1].notes if "which trained it alone" in note]
+
+
+def test_entities_are_compared_by_f1_over_all_of_them(world: Path):
+    for name in ("train", "test"):
+        rows = [line.split("\t")[1] for line in (world / f"{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+        texts = ["\n".join(f"{character} {'B-GOOD' if character in '好很棒喜欢爱' else 'O'}" for character in text) for text in rows]
+        (world / f"{name}.conll").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+    words = {"task": {"name": "tagging", "max_length": 32}, "data": {"train": "train.conll", "test": "test.conll"}}
+    train = {"epochs": 3, "batch_size": 8, "learning_rate": 5e-3, "precision": "float32"}
+    result = run_stages(world, {"name": "alone", "from": "base", **words, "train": train}, together({"name": "words", **words}, LENGTHS, train=train))
+    [gain] = result.stages[-1].parts["words"]["gains"]
+    assert gain["difference"] == pytest.approx(gain["together"] - gain["alone"])
+    for place, f1 in (("alone", gain["alone"]), ("together/parts/words", gain["together"])):
+        lines = [json.loads(line) for line in (world / "out/stages" / place / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+        spans = [[{(one["start"], one["end"], one["label"]) for one in said} for said in (line["entities"], line["gold"])] for line in lines]
+        assert [line["counts"] for line in lines] == [[len(said & gold), len(said), len(gold)] for said, gold in spans]
+        found, said, gold = (sum(column) for column in zip(*(line["counts"] for line in lines), strict=True))
+        assert f1 == pytest.approx(2 * found / (said + gold))

@@ -7,7 +7,9 @@ import pytest
 
 from bertsmith.core.errors import RecipeError
 from bertsmith.report import write_report
+from bertsmith.report.page import render
 from bertsmith.report.records import read_run
+from bertsmith.report.tables import score_tables
 from tests.report.conftest import comparison, predictions, pretraining, stage, write_run
 from tests.report.pages import Page
 
@@ -176,3 +178,43 @@ def test_a_damaged_result_is_refused_in_one_message(tmp_path: Path, content: str
     (tmp_path / "result.json").write_text(content, encoding="utf-8")
     with pytest.raises(RecipeError, match="cannot be made"):
         write_report(tmp_path)
+
+
+def together() -> dict[str, Any]:
+    """A stage with two parts, one of which was trained alone as well, and one with an objective."""
+    of_text = {split: {"rows": rows} for split, rows in (("train", 1140), ("valid", 60))}
+    data = {f"match/{split}": account for split, account in stage("match", "x")["data"].items()} | {
+        f"text/{split}": one for split, one in of_text.items()
+    }
+    metrics = {
+        "valid": {"match.accuracy": 0.9, "match.macro_f1": 0.9, "text.loss": 3.0, "text.perplexity": 20.1, "mean": 0.9},
+        "test": {"match.accuracy": 0.885, "match.macro_f1": 0.884, "match.micro_f1": 0.885, "match.matthews": 0.77, "mean": 0.885},
+    }
+    tested = {"difference": 0.04, "interval": {"low": 0.01, "high": 0.07, "level": 0.95}, "p_value": 0.012, "examples": 200, "verdict": "gained"}
+    gain = {"against": "match", "metric": "accuracy", "alone": 0.845, "together": 0.885, **tested}
+    part = {"objective": "single", "is_task": True, "steps": 60, "epochs": 4.0, "kept_step": 75, "gains": [gain]}
+    parts = {"match": part, "text": {**part, "objective": "mlm", "is_task": False, "steps": 30, "gains": []}}
+    return stage("together", "builtin:mini-zh", objective="mixture", is_task=False, metrics=metrics, data=data, parts=parts)
+
+
+def test_the_parts_of_a_stage_are_told_beside_those_that_were_trained_alone(tmp_path: Path):
+    folder = write_run(tmp_path / "run", [stage("match", "builtin:mini-zh"), together()])
+    (folder / "stages/together/parts/match").mkdir(parents=True)
+    said = [{"stage": "together", "step": step, "epoch": 0, "part": ("match", "text")[step % 2], "loss": 0.5} for step in range(1, 7)]
+    said.append(
+        {"stage": "together", "step": 6, "epoch": 0, "valid": {"match.accuracy": 0.9, "text.loss": 3.0, "text.perplexity": 20.1, "mean": 0.9}}
+    )
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in said), encoding="utf-8")
+    answers = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in predictions())
+    (folder / "stages/together/parts/match/predictions.jsonl").write_text(answers, encoding="utf-8")
+    run = read_run(folder)
+    text = Page(render(run)).text
+    assert "2 parts were trained together: match accuracy 88.5%, text perplexity 20.1. Beside training alone: match gained." in text
+    [table] = score_tables(run.singly)
+    assert [one.name for one, _ in table.stages] == ["match", "together · match"], "one table for the same data"
+    assert "match of together match accuracy 200 examples 88.5% 84.5% +0.040 +0.010 to +0.070 0.012 gained" in text
+    assert "one of 2 parts: 30 of the steps" in text
+    assert "of the stage together · match . A row is" in text
+    match, words = run.stages[1].parts
+    assert [line["step"] for line in match.lines] == [2, 4, 6, 6], "its own steps, and the evaluation"
+    assert words.lines[-1]["valid"] == {"loss": 3.0, "perplexity": 20.1}

@@ -26,7 +26,7 @@ def test_numbers_are_read_from_numbers_and_from_text():
 
 def test_every_mistake_is_listed_with_its_place():
     with pytest.raises(DataError) as caught:
-        list(TASK.encode(labelled(1, "much", None, float("nan"), "inf", "", True, [3]), TOKENIZER))
+        list(TASK.encode(labelled(1, "much", None, float("nan"), "inf", "", True, [3], "2020_1"), TOKENIZER))
     assert caught.value.problems == (
         "train.tsv:3: label 'much' is not a number",
         "train.tsv:4: no label",
@@ -35,6 +35,7 @@ def test_every_mistake_is_listed_with_its_place():
         "train.tsv:7: no label",
         "train.tsv:8: label 'True' is not a number",
         "train.tsv:9: label '[3]' is not a number",
+        "train.tsv:10: label '2020_1' is not a number",
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertsmith.tasks.spans import TRIED, Part, best_spans, merged, shares, tokens_of_span, visible
+from bertsmith.tasks.spans import TRIED, Part, best_ends, merged, shares, tokens_of_span, visible
 from bertsmith.text.tokenizer import Tokenizer
 from bertsmith.text.windows import widest, windows
 
@@ -34,58 +34,51 @@ def scored(length: int, size: int, step: int, seed: int) -> tuple[list[np.ndarra
     return [generator.normal(size=(end - begin, 2)).astype(np.float32) for begin, end in over], widest(over)
 
 
-@given(st.integers(0, 120), st.integers(1, 50), st.integers(1, 60), st.integers(0, 10**6), st.integers(1, 12))
-def test_the_best_spans_are_those_of_the_published_loops(length: int, size: int, step: int, seed: int, longest: int):
+@given(st.integers(0, 120), st.integers(1, 50), st.integers(1, 60), st.integers(0, 10**6), st.integers(1, 12), st.sampled_from(["ab", "abcdefghij"]))
+def test_the_best_spans_are_those_of_the_published_loops(length: int, size: int, step: int, seed: int, longest: int, letters: str):
+    """Also where a text repeats itself: what is there twice counts once, however many of its places are among the best."""
     scores, mine = scored(length, size, step, seed)
-    found = best_spans(scores, mine, longest)
-    expected = plain_loops(scores, mine, longest)
-    for window in range(len(scores)):
-        wanted = [one for one in expected if one[1] == window][:TRIED]
-        real = np.isfinite(found.score[window])
-        assert real.sum() == len(wanted)
-        assert found.first[window, real].tolist() == [one[2] for one in wanted]
-        assert found.last[window, real].tolist() == [one[3] for one in wanted]
-        np.testing.assert_allclose(found.score[window, real], [one[0] for one in wanted], atol=1e-6)
+    text = "".join(np.random.default_rng(seed).choice(list(letters), length))
+    begins = [np.arange(begin, end) for begin, end in windows(length, size, step)]
+    expected: dict[str, float] = {}
+    for score, window, first, last in plain_loops(scores, mine, longest):
+        expected.setdefault(text[begins[window][first] : begins[window][last] + 1], score)
+    found = merged(text, parts_of(scores, mine, begins), longest)
+    assert [choice.text for choice in found] == list(expected)[:TRIED]
+    assert [choice.score for choice in found] == pytest.approx(list(expected.values())[:TRIED], abs=1e-6)
+    assert all(text[choice.start : choice.end] == choice.text for choice in found)
 
 
 def test_windows_do_not_depend_on_their_neighbours():
     generator = np.random.default_rng(0)
     some = [generator.normal(size=(size, 2)).astype(np.float32) for size in (3, 200, 1, 30)] * 300
     may = [np.ones(len(scores), np.bool_) for scores in some]
-    together = best_spans(some, may, 8)
+    together = best_ends(some, may)
     for place in (0, 1, 2, 3, 599, 1199):
-        alone = best_spans([some[place]], [may[place]], 8)
+        alone = best_ends([some[place]], [may[place]])
         for ours, own in zip(together, alone, strict=True):
             np.testing.assert_array_equal(ours[place], own[0])
 
 
-def parts_of(*scored: tuple[list[float], list[float]], text: str) -> list[Part]:
-    """Windows over a text whose characters are its tokens, two by two characters further."""
-    parts = []
-    for number, (starts, ends) in enumerate(scored):
-        scores = np.array([starts, ends]).T
-        found = best_spans([scores], [np.ones(len(starts), np.bool_)], 5)
-        places = np.arange(len(starts)) + 2 * number
-        parts.append(Part(places, places + 1, found.first[0], found.last[0], found.score[0]))
-    assert all(int(part.ends[-1]) <= len(text) for part in parts)
-    return parts
+def parts_of(scores: list[np.ndarray], may_begin: list[np.ndarray], begins: list[np.ndarray]) -> list[Part]:
+    """Windows over a text whose characters are its tokens."""
+    return [Part(places, places + 1, *best) for places, *best in zip(begins, *best_ends(scores, may_begin), strict=True)]
 
 
 def test_windows_are_merged_by_score_and_equal_texts_are_one():
-    text = "ababcd"
-    first, second = ([9.0, 0, 0, 0], [0.0, 9, 0, 0]), ([8.0, 0, 0, 0], [0.0, 8, 0, 9.5])
-    found = merged(text, parts_of(first, second, text=text))
+    scores = [np.array([[9.0, 0], [0, 9], [0, 0], [0, 0]]), np.array([[8.0, 0], [0, 8], [0, 0], [0, 9.5]])]
+    parts = parts_of(scores, [np.ones(4, np.bool_)] * 2, [np.arange(4), np.arange(2, 6)])
+    found = merged("ababcd", parts, 5)
     assert [(choice.text, choice.start, choice.end, choice.score) for choice in found[:2]] == [("ab", 0, 2, 18.0), ("abcd", 2, 6, 17.5)]
     assert [choice.text for choice in found].count("ab") == 1, "the one at 2, of 16, is the same text"
-    assert len(merged(text, parts_of(first, second, text=text), most=3)) == 3
+    assert len(merged("ababcd", parts, 5, most=3)) == 3
 
 
 def test_a_window_without_tokens_and_no_window_have_no_spans():
-    nothing = best_spans([np.empty((0, 2), np.float32)], [np.empty(0, np.bool_)], 5)
-    part = Part(np.empty(0, np.int64), np.empty(0, np.int64), *(each[0] for each in nothing))
-    assert merged("abc", [part]) == []
-    assert merged("abc", []) == []
-    assert best_spans([], [], 5).score.shape == (0, TRIED)
+    [part] = parts_of([np.empty((0, 2), np.float32)], [np.empty(0, np.bool_)], [np.empty(0, np.int64)])
+    assert merged("abc", [part], 5) == []
+    assert merged("abc", [], 5) == []
+    assert best_ends([], []).first.shape == (0, TRIED)
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ class TestPassages:
     @pytest.mark.parametrize(
         ("example", "message"),
         [
-            (row(), "no text and no tokens"),
-            (row(text=None, tokens=None), "no text and no tokens"),
+            (row(id=3, body="很好"), "no text and no tokens; columns there are: 'id', 'body'; name one: --column text=… on the"),
+            (row(text=None, tokens=None), "no text and no tokens$"),
             (row(text=3), r"text is '3' \(int\), not a string"),
             (row(tokens="New York"), r"tokens are 'New York' \(str\), not a list"),
             (row(tokens=["New", ["York"]]), r"token \"\['York'\]\" is no string \(list\)"),
@@ -71,6 +71,8 @@ class TestEntities:
             (row(tokens=["a", "b"], tags=["O", "PER"]), "tag 'PER' is neither O nor a type after B-, I-, E-, S-, M-, L- or U-, such as B-PER"),
             (row(tokens=["a"], tags=["B"]), "tag 'B' is neither"),
             (row(tokens=["a"], tags=["B-"]), "tag 'B-' is neither"),
+            (row(tokens=["a"], tags=["B-O"]), "tag 'B-O' is neither"),
+            (row(text="a", entities=[entity(0, 10**400)]), "at 0 to 10000000000000000000 is not inside the text"),
             (row(tokens=["a"], tags=["o"]), "tag 'o' is neither"),
             (row(tokens=["a"], tags=[3]), r"tag '3' is no string \(int\); expected is a list of tags"),
             (row(text="a"), r"no entities \(a text without any has an empty list\)"),

@@ -25,6 +25,7 @@ from tests.tasks.sentences import SMALL
 LETTERS = "abcdefghij"
 TOKENIZER = Tokenizer.from_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS), *"我在北京好，"])
 TASK = Tagging(labels=("LOC", "PER"), max_length=16)
+NAME_ONE = "name one: --column text=… on the command line, columns = { text = … } in a recipe"
 
 
 def conll(tokens: str | Sequence[str], tags: str = "", line: int = 1) -> Example:
@@ -130,7 +131,7 @@ class TestEncoding:
             "train.conll:7: tag 'PER' is neither O nor a type after B-, I-, E-, S-, M-, L- or U-, such as B-PER",
             "train.jsonl:2: entity 'LOC' at 0 to 1 overlaps 'PER' at 0 to 3; tags cannot say that: leave one of them out",
             "train.jsonl:3: entity type 'LOCC' is not one of 'LOC', 'PER' (did you mean 'LOC'?)",
-            "train.jsonl:4: no text and no tokens",
+            f"train.jsonl:4: no text and no tokens; columns there are: 'label'; {NAME_ONE}",
         )
 
     def test_entities_that_pieces_cannot_tell_apart_are_counted(self, monkeypatch: pytest.MonkeyPatch):
@@ -165,7 +166,7 @@ class TestFitting:
         ("options", "message"),
         [
             ({"stride": 0}, "stride is 0; it must be at least 1"),
-            ({"labels": ("O", "PER")}, "'PER' is not a tag"),
+            ({"labels": ("O", "PER")}, r"labels has O, so all of them are tags \(leave O out to name types alone\): 'PER' is not a tag"),
             ({"labels": ("PER", "PER")}, "labels has 'PER' more than once"),
         ],
     )

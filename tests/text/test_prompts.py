@@ -189,14 +189,15 @@ class TestWords:
             assert first.startswith("▁") == space
 
     def test_every_word_that_cannot_be_used_is_listed(self):
-        words = (("good", ("很好", "甲", "Great", "\u200b")), ("bad", ("差", "great", "不乙")))
-        with pytest.raises(RecipeError, match="4 label words cannot be used with this model's vocabulary; choose others") as caught:
+        words = (("good", ("很好", "甲", "Great", "\u200b")), ("bad", ("差", "great", "不乙", "不[MASK]")))
+        with pytest.raises(RecipeError, match="5 label words cannot be used with this model's vocabulary; choose others") as caught:
             spelled(words, "", TOKENIZER)
         assert caught.value.problems == (
             "'甲' of the label 'good' has something in it that the vocabulary cannot write ([UNK])",
             "'\\u200b' of the label 'good' is nothing that the vocabulary writes",
             "'great' of the label 'bad' is written as 'Great' of the label 'good' is: great",
             "'不乙' of the label 'bad' has something in it that the vocabulary cannot write (不 [UNK])",
+            "'不[MASK]' of the label 'bad' has [MASK] in it, which is no word but a sign of the model's own",
         )
 
 

@@ -9,7 +9,7 @@ import pytest
 from bertsmith.train.mixing import MixedCourse, Mixing
 from bertsmith.train.options import TrainOptions
 
-SIZES = {"large": 900, "small": 100}
+ROWS, BATCHES = {"large": 900, "small": 100}, {"large": 90, "small": 10}
 PARTS = {"large": np.full(90, 5, np.int32), "small": np.full(10, 9, np.int32)}
 
 
@@ -21,13 +21,14 @@ PARTS = {"large": np.full(90, 5, np.int32), "small": np.full(10, 9, np.int32)}
         ({"sampling": "temperature", "temperature": 2}, 0.0, [0.75, 0.25]),
         ({"sampling": "annealed"}, 0.0, [0.9, 0.1]),
         ({"sampling": "annealed"}, 1.0, [9**0.2 / (9**0.2 + 1), 1 / (9**0.2 + 1)]),
+        ({"sampling": "annealed"}, 0.5, [9**0.6 / (9**0.6 + 1), 1 / (9**0.6 + 1)]),
         ({"cap": 300}, 0.0, [0.75, 0.25]),
         ({"cap": 50}, 0.0, [0.5, 0.5]),
         ({"weights": {"small": 9.0}}, 0.0, [0.5, 0.5]),
     ],
 )
 def test_shares(options: dict[str, Any], progress: float, shares: list[float]):
-    assert Mixing(**options).shares(SIZES, progress).tolist() == pytest.approx(shares)
+    assert Mixing(**options).shares(ROWS, BATCHES, progress).tolist() == pytest.approx(shares)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,20 @@ def test_a_step_belongs_to_one_part_and_an_epoch_of_proportional_turns_sees_ever
     assert (course.total, course.per_epoch, len(steps)) == (10, 10, 10)
     assert all((step.rows < 90).all() or (step.rows >= 90).all() for step in steps)
     assert sorted(row for step in steps for row in step.rows.tolist()) == list(range(100))
+
+
+@pytest.mark.parametrize("batch", [{"batch_size": 32}, {"batch_tokens": 1000}])
+def test_proportional_turns_see_all_data_equally_often_whatever_its_lengths_and_the_size_of_its_last_batch(batch: dict[str, int]):
+    parts = {"short": np.full(1000, 10, np.int32), "long": np.full(1000, 100, np.int32), "few": np.full(33, 10, np.int32)}
+    course = MixedCourse(parts, TrainOptions(epochs=3, **batch), Mixing(), seed=1)
+    assert set(Counter(row for step in course.after(0) for row in step.rows.tolist()).values()) == {3}
+
+
+@pytest.mark.parametrize("steps", [1, 10, 13, 20])
+def test_turns_are_counted_as_they_are_taken(steps: int):
+    course, taken = steps_of(Mixing(sampling="annealed"))
+    counted = Counter(step.part for step in taken[:steps])
+    assert course.turns(steps) == {name: counted[name] for name in PARTS}
 
 
 def test_equal_turns_see_a_small_part_again_and_again():

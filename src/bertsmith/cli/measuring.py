@@ -1,9 +1,10 @@
 """A model's metrics on a data set, with what is needed to judge them: how far they can be trusted, and what an answer without reading would score."""
 
+from itertools import chain
 from typing import Any
 
 from bertsmith.cli.truncation import count_truncated
-from bertsmith.core.progress import Progress, followed
+from bertsmith.core.progress import Progress, followed, work
 from bertsmith.data.dataset import Dataset
 from bertsmith.inference.engine import Engine
 from bertsmith.tasks import Outcome, Task
@@ -23,9 +24,9 @@ def outcome_of(engine: Engine, dataset: Dataset, progress: Progress) -> Outcome:
     task = engine.task
     assert task is not None, "it was opened for use"
     rows = list(followed(task.encode(dataset, engine.tokenizer), progress, "encode", len(dataset), "rows"))
-    begins = range(0, len(rows), engine.chunk)
-    parts = followed((engine.outputs(rows[begin : begin + engine.chunk]) for begin in begins), progress, "score", len(begins), "chunks")
-    return Outcome([output for part in parts for output in part], rows, dataset.examples, engine.tokenizer)
+    with work(progress, "score", len(rows), "sequences"):
+        parts = [engine.outputs(rows[begin : begin + engine.chunk], progress) for begin in range(0, len(rows), engine.chunk)]
+    return Outcome(list(chain.from_iterable(parts)), rows, dataset.examples, engine.tokenizer)
 
 
 def measures(task: Task, outcome: Outcome, dataset: Dataset) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from bertsmith.cli.vectors import Matrix, Vector
 from bertsmith.core.amounts import plural
 from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import DataError
-from bertsmith.core.progress import Progress, followed
+from bertsmith.core.progress import Progress, followed, work
 from bertsmith.core.types import Example
 from bertsmith.data.dataset import Problem
 from bertsmith.data.readers import stream, wrong_text
@@ -22,7 +22,7 @@ from bertsmith.tasks import Outcome, Prediction, Task
 Result = TypeVar("Result")
 
 MANY_PROBLEMS = 1000
-"""Bad lines after which it is asked whether there are more of them than of good ones."""
+"""Bad lines after which reading ends if there are more of them than of good ones."""
 
 OPTIONS = ("text", "text_pair", "question", "context")
 """Columns of the one row that can be given without a file."""
@@ -69,11 +69,13 @@ class Account:
 
     Attributes:
         problems: Lines that could not be read.
+        gave_up: Whether there were so many of them that the rest of the input was left.
         truncated: How many texts were longer than the model takes.
         passed_over: What of the rows was not read, in words.
     """
 
     problems: list[Problem] = field(default_factory=list[Problem])
+    gave_up: bool = False
     truncated: int = 0
     passed_over: set[str] = field(default_factory=set[str])
 
@@ -87,9 +89,11 @@ def predicted(engine: Engine, rows: Iterable[Example | Problem], account: Accoun
         features = list(task.encode(examples, engine.tokenizer, labelled=False))
         account.truncated += count_truncated(features)
         account.passed_over.update(filter(None, map(task.passed_over, examples)))
-        return task.decode(Outcome(engine.outputs(features), features, examples, engine.tokenizer))
+        with work(progress, "score", len(features), "sequences"):
+            outputs = engine.outputs(features, progress)
+        return task.decode(Outcome(outputs, features, examples, engine.tokenizer))
 
-    return followed(_by_chunks(good_rows(_judged(task, rows), account.problems), predict, engine.chunk), progress, "predict", None, "rows")
+    return followed(_by_chunks(good_rows(_judged(task, rows), account), predict, engine.chunk), progress, "predict", None, "rows")
 
 
 def embedded(
@@ -102,7 +106,7 @@ def embedded(
         account.truncated += count_truncated(features)
         return engine.pooled(features, pooling, normalise=normalise)
 
-    return followed(_by_chunks(good_rows(rows, account.problems), embed, engine.chunk), progress, "embed", None, "rows")
+    return followed(_by_chunks(good_rows(rows, account), embed, engine.chunk), progress, "embed", None, "rows")
 
 
 def _judged(task: Task, rows: Iterable[Example | Problem]) -> Iterator[Example | Problem]:
@@ -114,25 +118,26 @@ def _judged(task: Task, rows: Iterable[Example | Problem]) -> Iterator[Example |
             yield row
 
 
-def good_rows(rows: Iterable[Example | Problem], problems: list[Problem]) -> Iterator[Example]:
-    """The rows that could be read; the others go to `problems`.
+def good_rows(rows: Iterable[Example | Problem], account: Account) -> Iterator[Example]:
+    """The rows that could be read; the others go to the account. After a thousand of these, where they are the majority, no more are read.
 
     Raises:
-        DataError: There are only others, or a thousand of them and in the majority: the input is not what it is taken for.
+        DataError: There are no rows, or only others: the input is not what it is taken for.
     """
-    begin, good = len(problems), 0
+    good = bad = 0
     for row in rows:
         if not isinstance(row, Problem):
             good += 1
             yield row
             continue
-        problems.append(row)
-        bad = len(problems) - begin
+        bad += 1
+        account.problems.append(row)
         if bad >= MANY_PROBLEMS and bad > good:
-            said = f"{bad:,} of the first {plural(bad + good, 'row')} cannot be used: the rest was not read, and no file was written"
-            raise DataError(said, [str(one) for one in problems[begin:]])
+            account.gave_up = True
+            break
     if not good:
-        refuse_bad_lines(problems, good)
+        refuse_bad_lines(account, good)
+        raise DataError("the input has no rows; there is nothing to do")
 
 
 def write_lines(results: Iterable[tuple[Example, Mapping[str, Any]]], source: str | None, file: Writer) -> int:
@@ -180,15 +185,22 @@ def lines_left_out(last: Mapping[str, int], count: int) -> str:
     return f"; {lines} (blank, unreadable, or a header), so rows of the array are not lines of the input"
 
 
-def refuse_bad_lines(problems: list[Problem], count: int) -> None:
+def refuse_bad_lines(account: Account, count: int) -> None:
     """List the lines that could not be read.
+
+    Args:
+        account: Holds them.
+        count: How many others there were.
 
     Raises:
         DataError: There are any.
     """
+    problems = account.problems
     if problems:
         others = f"the other {count:,} {'was' if count == 1 else 'were'} done" if count else "nothing was done"
-        raise DataError(f"{len(problems):,} of {plural(len(problems) + count, 'row')} could not be read; {others}", [str(one) for one in problems])
+        rest = "; so many are bad that what follows was not read" if account.gave_up else ""
+        read = f"{len(problems):,} of {plural(len(problems) + count, 'row')}"
+        raise DataError(f"{read} could not be read; {others}{rest}", [str(one) for one in problems])
 
 
 def _by_chunks(examples: Iterator[Example], compute: Callable[[list[Example]], Iterable[Result]], size: int) -> Iterator[tuple[Example, Result]]:

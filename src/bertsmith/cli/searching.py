@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bertsmith.cli.predicting import Account, echo, embedded, good_rows
+from bertsmith.cli.predicting import Account, echo, embedded, good_rows, refuse_bad_lines
 from bertsmith.cli.vectors import Matrix, read_array
 from bertsmith.core.errors import RecipeError
 from bertsmith.core.progress import Progress
@@ -65,10 +65,12 @@ class Search:
 
         Raises:
             RecipeError: The file is not one of vectors, or not of these texts.
+            DataError: There are no texts, or so many bad lines that they were not read to their end.
         """
         lines: list[Mapping[str, Any]] = []
         if saved is not None:
-            lines = [echo(example, name) for example in good_rows(rows, self.account.problems)]
+            lines = [echo(example, name) for example in good_rows(rows, self.account)]
+            self._require_all(lines)
             yield Corpus(lines, _of_the_same(read_array(saved), len(lines), saved, name))
             return
 
@@ -78,7 +80,13 @@ class Search:
                 yield vector
 
         with kept_on_disk(vectors(), self.engine.hidden_size) as array:
+            self._require_all(lines)
             yield Corpus(lines, array)
+
+    def _require_all(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Neighbours are looked for among all texts, or not at all."""
+        if self.account.gave_up:
+            refuse_bad_lines(self.account, len(lines))
 
     def vectors(self, rows: Rows) -> Iterator[tuple[Example, np.ndarray]]:
         """Every good row with the vector of its text."""

@@ -31,10 +31,11 @@ class Placed(NamedTuple):
 
 
 def realigned(context: str, text: str, start: int) -> Placed | None:
-    """Where an answer stands in its context.
+    r"""Where an answer stands in its context.
 
     It stays where its file says if it is there; otherwise it is at the nearest place where the same characters are; otherwise at the nearest where
-    they are but for full and half width (NFKC) and white space; otherwise so without the punctuation that it begins and ends with.
+    they are but for full and half width, how accents are written (NFKC) and white space; otherwise so without the punctuation that it begins and
+    ends with.
 
     Args:
         context: What the answer is part of.
@@ -49,6 +50,8 @@ def realigned(context: str, text: str, start: int) -> Placed | None:
         Placed(start=11, end=16, how='moved')
         >>> realigned("今天（周一）在下雨", "(周一) 在", 0)
         Placed(start=2, end=7, how='alike')
+        >>> realigned("in Zu\u0308rich", "Zürich", 3)
+        Placed(start=3, end=10, how='alike')
         >>> realigned("今天在下雨，很冷", "在下雨。", -1)
         Placed(start=2, end=5, how='trimmed')
         >>> realigned("今天在下雨", "下雪", 3) is None
@@ -115,7 +118,7 @@ def _alike(context: str, text: str, start: int, how: Literal["alike", "trimmed"]
     folded, origins = _folded(context)
     wanted, _ = _folded(text)
     nearest = _nearest(folded, wanted, bisect_left(origins, start)) if wanted else -1
-    return None if nearest < 0 else Placed(origins[nearest], origins[nearest + len(wanted) - 1] + 1, how)
+    return None if nearest < 0 else Placed(origins[nearest], _with_marks(context, origins[nearest + len(wanted) - 1]), how)
 
 
 def _trimmed(text: str) -> str:
@@ -136,5 +139,16 @@ def _nearest(context: str, text: str, start: int) -> int:
 @lru_cache(maxsize=4)  # the answers of one context follow each other
 def _folded(text: str) -> tuple[str, list[int]]:
     """A text without white space in NFKC, and for each of its characters the number of the one that it comes from."""
-    parts = [(part, number) for number, character in enumerate(text) for part in unicodedata.normalize("NFKC", character) if not part.isspace()]
+    whole = (
+        (text[number : _with_marks(text, number)], number) for number in range(len(text)) if not unicodedata.combining(text[number]) or not number
+    )
+    parts = [(part, number) for characters, number in whole for part in unicodedata.normalize("NFKC", characters) if not part.isspace()]
     return "".join(part for part, _ in parts), [number for _, number in parts]
+
+
+def _with_marks(text: str, number: int) -> int:
+    """Where a character ends together with the combining marks that follow it."""
+    end = number + 1
+    while end < len(text) and unicodedata.combining(text[end]):
+        end += 1
+    return end

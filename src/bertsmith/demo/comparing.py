@@ -12,13 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from bertsmith.metrics.uncertainty import Comparison, compare_paired, spread_of
+from bertsmith.metrics.uncertainty import compare_paired, spread_of
 from bertsmith.report.words import language, points
-
-LEVEL = 0.05
-"""The p-value below which a difference is more than noise."""
-
-BETTER, WORSE, NOISE = "better", "worse", "inside the noise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +88,7 @@ def difference(title: str, first: System, second: System, subset: Subset) -> dic
         "low": found.interval.low,
         "high": found.interval.high,
         "p_value": found.p_value,
-        "verdict": _judged(found),
+        "verdict": found.verdict,
     }
 
 
@@ -109,7 +104,7 @@ def verdict(labelled: int, baseline: System, plain: System, gained: Mapping[str,
     """
     rate, constant_rate = plain.correct.mean(), baseline.correct.mean()
     answer = f"{baseline.title[0].lower()}{baseline.title[1:]}"
-    against = "where" if gained["verdict"] == BETTER else "which is not clearly more than what"
+    against = "where" if gained["verdict"] == "better" else "which is not clearly more than what"
     first = (
         f"With {labelled:,} labelled reviews the built-in model gets {rate:.1%} of {len(plain.by_example):,} new ones right, {against} {answer} gets"
     )
@@ -120,15 +115,9 @@ def verdict(labelled: int, baseline: System, plain: System, gained: Mapping[str,
 def _adapting(found: Mapping[str, Any]) -> str:
     size = points(abs(found["difference"])).lstrip("+")
     numbers = f"95% interval {points(found['low'])} to {points(found['high'])}, p\u00a0=\u00a0{found['p_value']:.2g}"
-    if found["verdict"] == NOISE:
+    if found["verdict"] == "inside the noise":
         return f"Reading raw reviews first changes that by {points(found['difference'])} points, which is inside the noise ({numbers})."
-    return f"Reading raw reviews first {'adds' if found['verdict'] == BETTER else 'costs'} {size} points, which is more than noise ({numbers})."
-
-
-def _judged(found: Comparison) -> str:
-    if found.p_value >= LEVEL or found.interval.low <= 0 <= found.interval.high:
-        return NOISE
-    return BETTER if found.difference > 0 else WORSE
+    return f"Reading raw reviews first {'adds' if found['verdict'] == 'better' else 'costs'} {size} points, which is more than noise ({numbers})."
 
 
 def _scores(values: Sequence[float]) -> dict[str, Any]:

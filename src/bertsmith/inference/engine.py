@@ -24,6 +24,7 @@ from bertsmith.checkpoint.vectors import VectorSettings
 from bertsmith.core.chunks import characters, chunks
 from bertsmith.core.errors import CheckpointError, RecipeError
 from bertsmith.core.precision import PRECISIONS, autocast, resolve
+from bertsmith.core.progress import Progress, Silence
 from bertsmith.core.types import Batch, Example, Features
 from bertsmith.inference.fused import FusedEncoder, obstacle
 from bertsmith.inference.lanes import in_lanes
@@ -157,8 +158,12 @@ class Engine:
             rows = list(task.encode(chunk, self.tokenizer, labelled=False))
             yield from task.decode(Outcome(self.outputs(rows), rows, chunk, self.tokenizer))
 
-    def outputs(self, rows: Sequence[Features]) -> list[Output]:
+    def outputs(self, rows: Sequence[Features], progress: Progress | None = None) -> list[Output]:
         """What the model says of features, in order.
+
+        Args:
+            rows: Of the task's `encode`.
+            progress: Whose innermost work goes on by one for every row.
 
         Raises:
             RecipeError: The engine was made without a task.
@@ -170,7 +175,7 @@ class Engine:
             batch = task.collate(chosen, [nothing_random] * len(chosen), self.tokenizer)
             return task.outputs(self._model, batch.to(self.device))
 
-        return self._in_order(rows, compute)
+        return self._in_order(rows, compute, progress or Silence())
 
     def embed(
         self, texts: Iterable[str], pooling: str | None = None, *, normalise: bool | None = None, max_length: int | None = None
@@ -230,7 +235,7 @@ class Engine:
             pooled = POOLINGS[pooling](backbone(batch, only=batch.first_tokens() if pooling == "cls" else None)).float()
             return list(F.normalize(pooled, dim=1) if unit else pooled)
 
-        found = self._in_order(rows, compute)
+        found = self._in_order(rows, compute, Silence())
         return np.stack(found) if found else np.empty((0, self.hidden_size), np.float32)
 
     def _longest_text(self) -> int:
@@ -262,7 +267,7 @@ class Engine:
             )
         return self.task
 
-    def _in_order(self, rows: Sequence[Features], compute: Callable[[list[Features]], Sequence[Tensor]]) -> list[Output]:
+    def _in_order(self, rows: Sequence[Features], compute: Callable[[list[Features]], Sequence[Tensor]], progress: Progress) -> list[Output]:
         """Compute batches of like length, the longest first, and put the results in the order of `rows`."""
         most = max(1, WRITTEN // self._beams) if self._beams else len(rows)
         runs = list(batches([len(row["input_ids"]) for row in rows], self.batch_tokens, most))
@@ -276,6 +281,7 @@ class Engine:
         for run, found in zip(runs, in_lanes(computed, runs) if self.device.type == "cpu" else map(computed, runs), strict=True):
             for row, result in zip(run, found, strict=True):
                 results[row] = result
+            progress.advance(len(run))
         return results
 
 

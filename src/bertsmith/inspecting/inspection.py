@@ -169,7 +169,7 @@ def inspect(  # noqa: PLR0913
         read = _choices(checkpoint, task, outcome, segmenter) if isinstance(task, MultipleChoice) and outcome else ()
         shown = next((choice for choice in read if choice.is_chosen), None)
         first, second = (text, text_pair) if task is None or shown else task.as_read(given, checkpoint.tokenizer)
-        tokens = shown.tokens if shown else tokens_of(checkpoint, first, second, segmenter)
+        tokens, limit = (shown.tokens, task.limit) if task and shown else _tokens(checkpoint, first, second, segmenter, task, outcome)
         trace = shown.trace if shown else checkpoint.model.backbone.trace(tokens.batch)
         guesses = _guesses(checkpoint, tokens)
     return Inspection(
@@ -184,7 +184,8 @@ def inspect(  # noqa: PLR0913
         guesses=guesses,
         notes=(
             *_of_second_text(task, given),
-            *_notes(checkpoint, tokens, name, limit=task.limit if task and read else "", is_pair=bool(read) or second is not None),
+            *_of_length(tokens, limit, len(outcome.rows) if outcome else 0),
+            *_notes(checkpoint, tokens, name, is_pair=bool(read) or second is not None),
         ),
         choices=read,
     )
@@ -282,11 +283,34 @@ def _of_second_text(task: Task | None, given: Mapping[str, Any]) -> Iterator[str
         yield "Each of the two texts is read by itself; the tokens are those of the first."
 
 
-def _notes(checkpoint: Checkpoint, tokens: Tokens, name: str, *, limit: str, is_pair: bool) -> list[str]:
+def _tokens(
+    checkpoint: Checkpoint, text: str, text_pair: str | None, segmenter: str, task: Task | None, outcome: Outcome | None
+) -> tuple[Tokens, str]:
+    """The tokens of the two texts, and what they were longer than if some are cut off.
+
+    They are those that the task reads (of several windows, the first), with the segments and the mask that it gives them, where it puts the texts
+    together as the tokenizer does; otherwise as many as the model takes.
+    """
+    if task is not None and outcome is not None:
+        encoding = checkpoint.tokenizer.encode(text, text_pair, max_length=task.max_length)
+        batch = task.collate(outcome.rows[:1], [np.random.default_rng(0)], checkpoint.tokenizer)
+        if torch.equal(batch.input_ids, torch.from_numpy(encoding.input_ids)[None]):
+            return tokens_of(checkpoint, text, text_pair, segmenter, encoding, batch), task.limit
+    return tokens_of(checkpoint, text, text_pair, segmenter), f"the model has positions for {checkpoint.model.family.max_length:,}"
+
+
+def _of_length(tokens: Tokens, limit: str, windows: int) -> Iterator[str]:
+    """What is to be said of tokens that are not shown; those of a text that was read in windows were read all the same."""
+    if windows > 1:
+        hidden = f"; {tokens.truncated:,} of its tokens are not shown" if tokens.truncated else ""
+        yield f"What was found is of the whole text, which was read in {windows:,} windows{hidden}."
+    elif tokens.truncated:
+        yield f"{tokens.truncated:,} tokens were cut off: {limit}."
+
+
+def _notes(checkpoint: Checkpoint, tokens: Tokens, name: str, *, is_pair: bool) -> list[str]:
     family, tokenizer = checkpoint.model.family, checkpoint.tokenizer
     notes: list[str] = []
-    if tokens.truncated:
-        notes.append(f"{tokens.truncated:,} tokens were cut off: {limit or f'the model has positions for {family.max_length:,}'}.")
     unknown = sum(column.input_id == tokenizer.unknown_id for column in tokens.columns)
     if unknown:
         notes.append(f"{unknown} of {len(tokens.columns)} tokens are {tokenizer.token(tokenizer.unknown_id)}: the vocabulary cannot write them.")

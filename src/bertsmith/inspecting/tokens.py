@@ -24,7 +24,7 @@ class Token:
         token: As the vocabulary writes it.
         input_id: Its number in the vocabulary, which the token embedding is looked up by.
         token_type_id: Its segment, which the segment embedding is looked up by.
-        attention_mask: 1: there is no padding in a single text.
+        attention_mask: 1, for there is no padding in a single text; 0 for a token that its task has the others not look at.
         text: The characters that it stands for; empty for [CLS] and [SEP].
         word: The number of its word, from 0; None for [CLS] and [SEP].
     """
@@ -57,7 +57,9 @@ class Tokens:
     truncated: int
 
 
-def tokens_of(checkpoint: Checkpoint, text: str, text_pair: str | None, segmenter: str, encoding: Encoding | None = None) -> Tokens:
+def tokens_of(
+    checkpoint: Checkpoint, text: str, text_pair: str | None, segmenter: str, encoding: Encoding | None = None, batch: Batch | None = None
+) -> Tokens:
     """Tokenise a text, or a pair, and find its words.
 
     Args:
@@ -66,6 +68,7 @@ def tokens_of(checkpoint: Checkpoint, text: str, text_pair: str | None, segmente
         text_pair: The second segment.
         segmenter: Where Chinese words come from; a registered name.
         encoding: The two as a task reads them; as the tokenizer does, where it is not given.
+        batch: The same as the task gives it to the model, where its segments or its mask are others.
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     if encoding is None:
@@ -79,7 +82,8 @@ def tokens_of(checkpoint: Checkpoint, text: str, text_pair: str | None, segmente
             found = word_starts(part, encoding.offsets[own], segmenters[segmenter])
             found[:1] = True
             starts[own] = found
-    batch = _batch(encoding)
+    batch = batch or _batch(encoding)
+    segments, mask = batch.token_type_ids[0].tolist(), batch.attention_mask[0].tolist()
     numbers = np.cumsum(starts & ~added) - 1
     positions = model.backbone.embeddings.positions(batch.input_ids)[0].tolist()
     covered = [(text_pair or "" if owner else text)[begin:end] for owner, (begin, end) in zip(owners, encoding.offsets.tolist(), strict=True)]
@@ -88,8 +92,8 @@ def tokens_of(checkpoint: Checkpoint, text: str, text_pair: str | None, segmente
             position=positions[place],
             token=encoding.tokens[place],
             input_id=int(encoding.input_ids[place]),
-            token_type_id=int(encoding.token_type_ids[place]),
-            attention_mask=1,
+            token_type_id=segments[place],
+            attention_mask=mask[place],
             text="" if added[place] else covered[place],
             word=None if added[place] else int(numbers[place]),
         )

@@ -5,17 +5,27 @@ set would have given another score: `bootstrap_interval` draws the examples anew
 on the same examples is more than that noise. All of it is seeded; the same input gives the same numbers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from bertsmith.core.randomness import generator_at
-from bertsmith.metrics.classification import require_examples
+from bertsmith.metrics.classification import micro_f1, require_examples
+
+SLACK = 1e-12
+"""Sums of the same numbers in another order differ by rounding."""
 
 CELLS = 2**22
 """How many signs of a permutation test are drawn at a time; it bounds the memory, not the result."""
+
+SURE = 0.05
+"""The p-value below which a difference is more than noise."""
+
+Verdict = Literal["better", "worse", "inside the noise"]
+"""On the second of two systems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,13 @@ class Comparison:
     difference: float
     interval: Interval
     p_value: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the second system is better or worse: the p-value is below 0.05 and the interval does not hold 0."""
+        if self.p_value >= SURE or self.interval.low <= 0 <= self.interval.high:
+            return "inside the noise"
+        return "better" if self.difference > 0 else "worse"
 
 
 def spread_of(scores: Sequence[float]) -> Spread:
@@ -145,8 +162,8 @@ def compare_paired(
 
         >>> first = np.array([0.0] * 12 + [1.0] * 88)
         >>> result = compare_paired(first, np.ones(100))
-        >>> result.difference, result.p_value < 0.002
-        (0.12, True)
+        >>> result.difference, result.p_value < 0.002, result.verdict
+        (0.12, True, 'better')
         >>> compare_paired(first, first).p_value
         1.0
     """
@@ -156,17 +173,72 @@ def compare_paired(
     return Comparison(float(differences.mean()), interval, _sign_flip_p_value(differences, seed, rounds))
 
 
+def compare_paired_f1(
+    first: Int[np.ndarray, "examples 3"],
+    second: Int[np.ndarray, "examples 3"],
+    *,
+    seed: int = 0,
+    level: float = 0.95,
+    rounds: int = 10_000,
+) -> Comparison:
+    """The same for F1 over all decisions, which is no mean over examples: a text with ten entities has more say in it than one with none.
+
+    Examples are drawn, and exchanged between the systems, with all their decisions (approximate randomisation: Noreen 1989, Yeh 2000).
+
+    Args:
+        first: How many decisions of the first system are right, how many it made, and how many there are to make, on each example (`span_counts`).
+        second: The same of the second system, in the same order.
+        seed: Of the draws.
+        level: Confidence of the interval, in (0, 1).
+        rounds: Draws of the test and of the interval.
+
+    Raises:
+        DataError: If there are no examples.
+
+    Example:
+        The second system finds what the first misses in 12 of 100 texts; texts without an entity change nothing.
+
+        >>> first = np.array([[0, 0, 1]] * 12 + [[1, 1, 1]] * 88)
+        >>> result = compare_paired_f1(first, np.ones((100, 3), int))
+        >>> round(result.difference, 4), result.p_value < 0.002
+        (0.0638, True)
+        >>> compare_paired_f1(first, np.ones((100, 3), int)) == compare_paired_f1(first, np.ones((100, 3), int))
+        True
+    """
+    require_examples(first)
+
+    def gained(one: Int[np.ndarray, "examples 3"], other: Int[np.ndarray, "examples 3"]) -> float:
+        return micro_f1(*other.T) - micro_f1(*one.T)
+
+    total, difference = (first + second).sum(0), gained(first, second)
+    moved = (second - first)[(first != second).any(1)]
+    as_large = sum(
+        int((np.abs(_f1_of(total + exchanged) - _f1_of(total - exchanged)) >= abs(difference) - SLACK).sum())
+        for exchanged in _with_signs(moved, seed, rounds)
+    )
+    interval = bootstrap_interval(gained, first, second, seed=seed, level=level, rounds=rounds)
+    return Comparison(difference, interval, (1 + as_large) / (1 + rounds))
+
+
+def _f1_of(sums: Int[np.ndarray, "rounds 3"]) -> Float[np.ndarray, " rounds"]:
+    decisions = sums[:, 1] + sums[:, 2]
+    return 2 * sums[:, 0] / np.maximum(decisions, 1)
+
+
 def _sign_flip_p_value(differences: Float[np.ndarray, " examples"], seed: int, rounds: int) -> float:
     moved = differences[differences != 0]
     if len(moved) == 0:
         return 1.0
     observed = abs(moved.sum())
-    slack = 1e-12 * np.abs(moved).sum()  # sums of the same numbers in another order differ by rounding
+    slack = SLACK * np.abs(moved).sum()
+    as_large = sum(int((np.abs(sums) >= observed - slack).sum()) for sums in _with_signs(moved, seed, rounds))
+    return (1 + as_large) / (1 + rounds)
+
+
+def _with_signs(moved: Shaped[np.ndarray, "examples ..."], seed: int, rounds: int) -> Iterator[Shaped[np.ndarray, "rounds ..."]]:
+    """Sums over examples, each of which has either sign by chance, some rounds at a time."""
     generator = generator_at(seed, "permutation")
-    chunk = max(1, CELLS // len(moved))
-    as_large = 0
+    chunk = max(1, CELLS // max(len(moved), 1))
     for start in range(0, rounds, chunk):
         signs = generator.integers(2, size=(min(chunk, rounds - start), len(moved)), dtype=np.int8)
-        sums = (2 * signs - 1) @ moved
-        as_large += int((np.abs(sums) >= observed - slack).sum())
-    return (1 + as_large) / (1 + rounds)
+        yield (2 * signs - 1) @ moved

@@ -14,20 +14,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 from bertsmith.core.progress import Progress
 from bertsmith.core.randomness import seed_at
 from bertsmith.data.store import JoinedRows
 from bertsmith.models.loading import Checkpoint, save
 from bertsmith.recipe.gains import gains
-from bertsmith.recipe.planning import Job
+from bertsmith.recipe.planning import Job, without_a_turn
 from bertsmith.recipe.preparing import Prepared
 from bertsmith.recipe.processes import is_first, meet
 from bertsmith.recipe.result import StageResult
 from bertsmith.recipe.stage import Clock, Notes, begun, edited, evaluated, finish, opened, result_of, save_stage
+from bertsmith.tasks.base import Task
 from bertsmith.tasks.mixture import OF_PART, Mixture
 from bertsmith.train.evaluation import Evaluation, HeldOut, joined_metrics
-from bertsmith.train.loop import Training
+from bertsmith.train.loop import WHOLE, Training
+from bertsmith.train.mixing import MixedCourse
 
 PARTS = "parts"
 
@@ -53,14 +56,19 @@ def run_mixture(job: Job, earlier: Sequence[Job], progress: Progress) -> StageRe
         folder=job.folder.path,
         progress=notes,
     )
+    for remark in without_a_turn(training.course):
+        notes.note(f"{job.title}: {remark}")
     done = training.run(resume=job.standing.action == "resume")
     clock.seconds["train"] = round(done.seconds, 3)
-    metrics = _finished(job, prepared, training, checkpoint, clock, notes)
+    found = _finished(job, prepared, training, checkpoint, clock, notes)
     notes.note(f"{job.title}: model/ holds the encoder that its parts share; their models are parts/{{{','.join(prepared.parts)}}}/model beside it")
+    metrics: dict[str, dict[str, float | None]] = {split: {**joined_metrics(mixture, measured)} for split, measured in found.items() if measured}
+    of_parts = _of_parts(prepared, training)
     if is_first():
-        for gain in gains(job, earlier, job.folder.path / PARTS):
+        for gain in gains(job, earlier, job.folder.path / PARTS, {name: evaluation.metrics for name, evaluation in found["test"].items()}):
             notes.note(f"{job.title}: {gain}")
-    result = result_of(job, prepared, checkpoint.model, done, metrics, clock.seconds, notes.kept)
+            of_parts[gain.part]["gains"].append(gain.to_dict())
+    result = result_of(job, prepared, checkpoint.model, done, metrics, clock.seconds, notes.kept, of_parts)
     if is_first():
         job.folder.finish(result)
     meet()
@@ -90,9 +98,27 @@ def _held_out(prepared: Prepared, split: str) -> dict[str, HeldOut]:
     return {name: HeldOut(part.rows[split], part.examples.get(split, ())) for name, part in parts if split in part.rows}
 
 
+def _of_parts(prepared: Prepared, training: Training) -> dict[str, dict[str, Any]]:
+    """What the training was to each part."""
+    course, state = training.course, training.state
+    assert isinstance(course, MixedCourse), "parts have turns"
+    kept = state.best_step if WHOLE in training.best else state.step
+    return {
+        name: {
+            "objective": part.objective.name,
+            "is_task": isinstance(part.objective, Task),
+            "steps": steps,
+            "epochs": round(steps / course.batches[name], 3),
+            "kept_step": state.best_steps.get(name, kept),
+            "gains": [],
+        }
+        for (name, part), steps in zip(prepared.parts.items(), course.turns(state.step).values(), strict=True)
+    }
+
+
 def _finished(
     job: Job, prepared: Prepared, training: Training, checkpoint: Checkpoint, clock: Clock, notes: Notes
-) -> dict[str, dict[str, float | None]]:
+) -> dict[str, dict[str, Evaluation]]:
     """Measure and save every part with the weights with which it was best, as if it had been trained alone; then the encoder.
 
     A part is a copy, for the technique makes an ordinary model of each.
@@ -117,4 +143,4 @@ def _finished(
     finish(job, encoder, job.folder.path)
     if is_first():
         save(Checkpoint(encoder, checkpoint.tokenizer), job.folder.model)
-    return {split: {**joined_metrics(mixture, evaluations)} for split, evaluations in found.items() if evaluations}
+    return found

@@ -96,15 +96,31 @@ class Job:
     def _steps(self) -> int | None:
         if self.standing.result is not None:
             return self.standing.result.steps
-        if self.prepared is None:
-            return self.stage.train.steps
-        trained = {name: part.rows.get("train") for name, part in (self.prepared.parts or {"": self.prepared}).items()}
-        lengths = {name: rows.lengths for name, rows in trained.items() if rows is not None}
-        if len(lengths) < len(trained):
-            return self.stage.train.steps
-        if self.prepared.parts:
-            return MixedCourse(lengths, self.stage.train, self.stage.mixing, self.seed).total
-        return Course(lengths[""], self.stage.train, self.seed).total
+        course = None if self.prepared is None else _course(self, self.prepared)
+        return self.stage.train.steps if course is None else course.total
+
+
+def _course(job: Job, prepared: Prepared) -> Course | None:
+    """The steps of a stage; None while its raw text is not encoded."""
+    trained = {name: part.rows.get("train") for name, part in (prepared.parts or {"": prepared}).items()}
+    lengths = {name: rows.lengths for name, rows in trained.items() if rows is not None}
+    if len(lengths) < len(trained):
+        return None
+    if prepared.parts:
+        return MixedCourse(lengths, job.stage.train, job.stage.mixing, job.seed)
+    return Course(lengths[""], job.stage.train, job.seed)
+
+
+def without_a_turn(course: Course | None) -> Iterator[str]:
+    """Says which parts of a mixture learn nothing, for the training is over before their turn comes."""
+    if not isinstance(course, MixedCourse):
+        return
+    for name, number in course.turns(course.total).items():
+        if not number:
+            yield (
+                f"part {name!r} has no turn in {course.total:,} of the {course.per_epoch:,} steps of an epoch, and its head stays as it began: "
+                f'take more steps, another sampling ("equal" for instance), or give it weight (mixture.weights.{name})'
+            )
 
 
 def plan(recipe: Recipe, out: Path, *, resume: bool, fetch: bool, progress: Progress) -> list[Job]:
@@ -132,7 +148,8 @@ def plan(recipe: Recipe, out: Path, *, resume: bool, fetch: bool, progress: Prog
             continue
         prepared = _prepared(job, place, progress)
         earlier = None if stage.earlier is None else jobs[stage.earlier].stage
-        jobs[stage.name] = replace(job, prepared=prepared, remarks=tuple(_of_heads(job, prepared, earlier, place)))
+        of_turns = () if prepared is None else without_a_turn(_course(job, prepared))
+        jobs[stage.name] = replace(job, prepared=prepared, remarks=(*_of_heads(job, prepared, earlier, place), *of_turns))
         _note_unmeasured(jobs[stage.name], place.at("train").at("keep"))
     if problems:
         different = list(dict.fromkeys(problems))  # that a file is not there is found when it is hashed and when it is read

@@ -15,11 +15,16 @@ PREDICTIONS = "predictions.jsonl"
 CORRECT = "correct"
 """Where a line has the score of its example; see `Task.correct`."""
 
+COUNTS = "counts"
+"""Where a line has the decisions of its example; see `Task.counts`."""
+
 
 def write_predictions(folder: Path, task: Task, outcome: Outcome) -> None:
     """Write what `bertsmith predict` would say of every example, with its line and its texts, what is right (`gold`) and how well it was done."""
-    said, scores = task.decode(outcome), task.correct(outcome).tolist()
+    said, scores, counts = task.decode(outcome), task.correct(outcome).tolist(), task.counts(outcome)
     lines = [{**_line(task, example, one), CORRECT: score} for example, one, score in zip(outcome.examples, said, scores, strict=True)]
+    if counts is not None:
+        lines = [{**line, COUNTS: count} for line, count in zip(lines, counts.tolist(), strict=True)]
     write_text(folder / PREDICTIONS, "".join(json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines))
 
 

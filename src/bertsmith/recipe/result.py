@@ -44,6 +44,8 @@ class StageResult:
         notes: Everything that the user was told.
         versions: Of Python and of the packages that matter.
         machine: What it ran on.
+        parts: Of a stage with parts, by name: objective or task, the steps that were its own, how often they went through its training data, after
+            which step of all its kept weights stood, and its `gains`: what it scored beside each earlier stage that trained it alone.
         cached: Whether it was done by an earlier run.
     """
 
@@ -68,6 +70,7 @@ class StageResult:
     notes: list[str]
     versions: dict[str, str]
     machine: dict[str, Any]
+    parts: dict[str, Any] = field(default_factory=dict[str, Any])
     cached: bool = field(default=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -278,6 +279,7 @@ def result_of(
     metrics: dict[str, dict[str, float | None]],
     seconds: dict[str, float],
     notes: list[str],
+    parts: dict[str, dict[str, Any]] | None = None,
 ) -> StageResult:
     """All that is written down of a stage."""
     start = job.stage.start
@@ -303,4 +305,5 @@ def result_of(
         notes=notes,
         versions=versions(),
         machine=machine(model.device, done.precision, done.processes),
+        parts=parts or {},
     )

@@ -32,7 +32,7 @@ def curves(run: Run) -> list[Curves]:
     """Charts of all stages, in order; stages that are compared as one system share theirs."""
     grouped = {name: str(system["title"]) for system in run.comparison.get("systems", ()) for name in system["stages"]}
     groups: dict[str, list[StageRecord]] = {}
-    for stage in run.stages:
+    for stage in run.singly:
         groups.setdefault(grouped.get(stage.name, stage.name), []).append(stage)
     made = [Curves(title, _charts(stages)) for title, stages in groups.items()]
     return [one for one in made if one.charts]

@@ -13,7 +13,7 @@ from bertsmith.report.charts import Dots, dot_chart
 from bertsmith.report.curves import curves
 from bertsmith.report.predictions import confusion, has_labels, labels_taken, mistakes
 from bertsmith.report.records import Record, Run, read_run
-from bertsmith.report.tables import data_rows, distinct, score_tables, verdict
+from bertsmith.report.tables import data_rows, distinct, gain_rows, score_tables, verdict
 from bertsmith.report.words import duration, language, plain, points, score, thousands
 
 
@@ -36,22 +36,24 @@ def write_report(folder: Path) -> Path:
 
 def render(run: Run) -> str:
     """The page's HTML."""
-    scored = next((stage for stage in reversed(run.stages) if has_labels(stage.predictions)), None)
+    scored = next((stage for stage in reversed(run.singly) if has_labels(stage.predictions)), None)
     return template("page.html").render(
         run=run,
         verdict=verdict(run),
         seconds=sum(sum(stage.values["seconds"].values()) for stage in run.stages),
-        pretraining=[stage for stage in run.stages if not stage.values["is_task"]],
-        tables=score_tables(run.stages),
+        pretraining=[stage for stage in run.singly if not stage.values["is_task"]],
+        tables=score_tables(run.singly),
+        gains=gain_rows(run.stages),
         comparison_chart=_comparison_chart(run.comparison) if run.comparison.get("systems") else "",
         curves=curves(run),
         scored=scored,
         confusion=None if scored is None else confusion(*labels_taken(scored.predictions)),
         mistakes=[] if scored is None else mistakes(scored.predictions),
-        data=data_rows(run.stages),
+        data=data_rows(run.singly),
         notes=_notes(run),
         machines=distinct([stage.values["machine"] for stage in run.stages]),
         versions=distinct([stage.values["versions"] for stage in run.stages]),
+        version=run.stages[-1].values["versions"]["bertsmith"],
     )
 
 

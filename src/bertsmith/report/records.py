@@ -35,11 +35,14 @@ class StageRecord:
         values: Its part of `result.json`.
         lines: Its lines of `metrics.jsonl`.
         predictions: Of its test data, one an example: what `bertsmith predict` writes, and `gold`.
+        parts: Of a stage with parts: each of them, told as a stage. Their values have besides, as `within`, the stage, its number of parts, and the
+            `steps` and `epochs` of the part.
     """
 
     values: Record
     lines: Sequence[Record] = ()
     predictions: Sequence[Record] = ()
+    parts: Sequence[StageRecord] = ()
 
     @property
     def name(self) -> str:
@@ -68,6 +71,11 @@ class Run:
     command: str = ""
     notes: Sequence[str] = ()
     comparison: Record = field(default_factory=dict[str, Any])
+
+    @property
+    def singly(self) -> list[StageRecord]:
+        """What was trained for one thing each: the parts of a stage in the place of the stage."""
+        return [one for stage in self.stages for one in stage.parts or (stage,)]
 
 
 def read_run(folder: Path) -> Run:
@@ -98,8 +106,28 @@ def read_run(folder: Path) -> Run:
 
 
 def _stage(folder: Path, values: Record, lines: Sequence[Record]) -> StageRecord:
-    predictions = _lines(folder / "stages" / str(values["name"]) / PREDICTIONS)
-    return StageRecord(values, [line for line in lines if line["stage"] == values["name"]], list(predictions))
+    place, own = folder / "stages" / str(values["name"]), [line for line in lines if line["stage"] == values["name"]]
+    parts = [_part(place, values, name, own) for name in values.get("parts", ())]
+    return StageRecord(values, own, list(_lines(place / PREDICTIONS)), parts)
+
+
+def _part(place: Path, values: Record, name: str, lines: Sequence[Record]) -> StageRecord:
+    part, metrics = values["parts"][name], {split: _named(metrics, f"{name}.") for split, metrics in values["metrics"].items()}
+    told = {
+        "name": f"{values['name']} · {name}",
+        "metrics": {split: found for split, found in metrics.items() if found},
+        "data": _named(values["data"], f"{name}/"),
+        "within": {"stage": values["name"], "parts": len(values["parts"]), "steps": part["steps"], "epochs": part["epochs"]},
+        **{key: part[key] for key in ("objective", "is_task", "kept_step")},
+    }
+    trained = [line for line in lines if line.get("part") == name]
+    valid = [{**line, "valid": found} for line in lines if "valid" in line and (found := _named(line["valid"], f"{name}."))]
+    return StageRecord({**values, **told}, [*trained, *valid], list(_lines(place / "parts" / name / PREDICTIONS)))
+
+
+def _named(values: Record, beginning: str) -> Record:
+    """Those whose names begin with something, without it."""
+    return {name.removeprefix(beginning): value for name, value in values.items() if name.startswith(beginning)}
 
 
 def _lines(file: Path) -> Iterator[Record]:

@@ -8,8 +8,10 @@ from typing import Any, cast
 
 from bertsmith.core.amounts import plural
 from bertsmith.report.curves import main_metric
-from bertsmith.report.records import Run, StageRecord
+from bertsmith.report.records import Record, Run, StageRecord
 from bertsmith.report.words import interval, plain, score
+
+VERDICTS = ("gained", "lost", "inside the noise")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ def verdict(run: Run) -> str:
     split = measured_split(last)
     if not split:
         return f"Trained for {plural(last.values['steps'], 'step')}; there was no validation or test data to measure it on."
+    if last.parts:
+        return _parts_verdict(last)
     metrics = last.values["metrics"]
     if not last.values["is_task"]:
         before = f", from {score(metrics['before'].get('perplexity'), 'perplexity')} before" if "before" in metrics else ""
@@ -127,6 +131,11 @@ def data_rows(stages: Sequence[StageRecord]) -> list[DataRow]:
             else:
                 rows[rows.index(same)] = DataRow(split, [*same.stages, stage.name], account, same.left_out)
     return rows
+
+
+def gain_rows(stages: Sequence[StageRecord]) -> list[tuple[str, str, Record]]:
+    """The stage, the part and what it gained, for every part that was also trained alone."""
+    return [(stage.name, name, gain) for stage in stages for name, part in stage.values.get("parts", {}).items() for gain in part["gains"]]
 
 
 def distinct(values: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -149,6 +158,22 @@ def _task_verdict(stage: StageRecord, split: str) -> str:
     if low > constant.metrics["accuracy"]:
         return f"{found}, where always answering “{constant.label}” gets {rate}."
     return f"{found}: not clearly better than always answering “{constant.label}”, which gets {rate}."
+
+
+def _parts_verdict(stage: StageRecord) -> str:
+    verdicts: dict[str, list[str]] = {word: [] for word in VERDICTS}
+    for _, part, gain in gain_rows([stage]):
+        verdicts[gain["verdict"]].append(part)
+    said = "; ".join(f"{', '.join(dict.fromkeys(parts))} {word}" for word, parts in verdicts.items() if parts)
+    scores = ", ".join(filter(None, map(_part_score, stage.values["parts"], stage.parts)))
+    return f"{len(stage.parts)} parts were trained together{': ' * bool(scores)}{scores}.{f' Beside training alone: {said}.' if said else ''}"
+
+
+def _part_score(name: str, part: StageRecord) -> str:
+    split = measured_split(part)
+    metrics = part.values["metrics"].get(split, {})
+    metric = main_metric(metrics)
+    return f"{name} {plain(metric)} {score(metrics[metric], metric)}" if metrics else ""
 
 
 def _left_out(account: Mapping[str, Any]) -> Iterator[str]:

@@ -269,6 +269,10 @@ class Task(Objective):
     def correct(self, outcome: Outcome) -> Float[np.ndarray, " examples"]:
         """How well every single example was done, the higher the better; what paired tests compare. 1 and 0 where it can only be right or wrong."""
 
+    def counts(self, outcome: Outcome) -> Int[np.ndarray, "examples 3"] | None:  # noqa: ARG002
+        """Where the main metric is F1 over all decisions: how many of each example's are right, were made, and are to be made; else None."""
+        return None
+
     def baseline(self, outcome: Outcome) -> dict[str, float]:  # noqa: ARG002
         """The metrics of an answer that takes no reading (the commonest label); empty where there is no such answer."""
         return {}
@@ -344,5 +348,5 @@ def _joined(value: Any) -> str:
 def _ordered(names: set[str]) -> tuple[str, ...]:
     """Labels in the order a person expects: numbers by value, the rest by alphabet."""
     if all(name.removeprefix("-").isdecimal() for name in names):
-        return tuple(sorted(names, key=lambda name: (int(name), name)))
+        return tuple(sorted(names, key=lambda name: (float(name), name)))
     return tuple(sorted(names))

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -118,6 +119,11 @@ class MultiLabel(SentenceTask):
     def correct(self, outcome: Outcome) -> np.ndarray:
         """1 where exactly the right labels are given."""
         return ((_probabilities(outcome) >= self._limit) == _gold(outcome)).all(1).astype(np.float64)
+
+    def counts(self, outcome: Outcome) -> Int[np.ndarray, "examples 3"]:
+        """Of the labels."""
+        said, gold = _probabilities(outcome) >= self._limit, _gold(outcome) > 0
+        return np.stack([(said & gold).sum(1), said.sum(1), gold.sum(1)], 1)
 
     def baseline(self, outcome: Outcome) -> dict[str, float]:
         """The metrics of the same labels for every text: those commonest ones that have the best micro F1."""

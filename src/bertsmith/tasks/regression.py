@@ -200,7 +200,7 @@ def _gold(outcome: Outcome) -> np.ndarray:
 
 
 def _number(label: Any) -> float | None:
-    if isinstance(label, bool):
+    if isinstance(label, bool) or (isinstance(label, str) and "_" in label):  # "2020_1" is a number to Python alone
         return None
     try:
         number = float(label)

@@ -1,18 +1,20 @@
-"""From the scores of tokens to the spans of a text: the best of every window, and of all windows of a question together.
+"""From the scores of tokens to the spans of a text: the best ends of every window, and the best spans of all windows of a question together.
 
 ::
 
-    windows ──best_spans──▶ the 20 best spans of each ──merged──▶ those of the question, in characters, best first
+    windows ──best_ends──▶ the 20 best starts and ends of each ──merged──▶ the best spans of the question, in characters, best first
 
 A span is scored by the start score of its first token and the end score of its last, and scores of different windows are compared as they are. As the
-published code does it, only the 20 best starts and the 20 best ends of a window are tried with each other. We differ in that these are the best of
-the tokens that may be chosen; there, tokens of the question and of other windows are among them, and are then left out.
+published code does it, only the 20 best starts and the 20 best ends of a window are tried with each other, and of spans with the same text the best
+one counts. We differ in that these are the best of the tokens that may be chosen; there, tokens of the question and of other windows are among them,
+and are then left out.
 
 Reference: google-research/bert `run_squad.py` `write_predictions`; `transformers` `compute_predictions_logits`, up to its version 4.
 """
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,7 +23,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 TRIED = 20
-"""Starts and ends of a window that are tried with each other, spans of a window that are kept, and spans of a question that share its probability."""
+"""Starts and ends of a window that are tried with each other, and spans of a question that share its probability."""
 
 SLAB = 512
 """Windows that are looked at together."""
@@ -30,18 +32,20 @@ Scores = Float[np.ndarray, "_ 2"]
 """Start and end score of every token."""
 
 
-class Spans(NamedTuple):
-    """The best spans of some windows, a row a window, best first.
+class Ends(NamedTuple):
+    """The best first and last tokens of some windows, a row a window, best first; where a window has no more, their scores are minus infinity.
 
     Attributes:
-        first: Number of the first token.
-        last: Number of the last token.
-        score: The sum of both scores; minus infinity where a window has no more spans.
+        first: Numbers of first tokens.
+        last: Numbers of last tokens.
+        start_scores: Of the first.
+        end_scores: Of the last.
     """
 
-    first: Int[np.ndarray, "windows spans"]
-    last: Int[np.ndarray, "windows spans"]
-    score: Float[np.ndarray, "windows spans"]
+    first: Int[np.ndarray, "windows tokens"]
+    last: Int[np.ndarray, "windows tokens"]
+    start_scores: Float[np.ndarray, "windows tokens"]
+    end_scores: Float[np.ndarray, "windows tokens"]
 
 
 class Choice(NamedTuple):
@@ -66,60 +70,62 @@ class Part(NamedTuple):
     Attributes:
         begins: Where its tokens begin, in characters.
         ends: Where they end.
-        first: First tokens of its best spans.
-        last: Their last tokens.
-        score: Their scores.
+        first: Its best first tokens.
+        last: Its best last tokens.
+        start_scores: Of the first.
+        end_scores: Of the last.
     """
 
     begins: Int[np.ndarray, " tokens"]
     ends: Int[np.ndarray, " tokens"]
-    first: Int[np.ndarray, " spans"]
-    last: Int[np.ndarray, " spans"]
-    score: Float[np.ndarray, " spans"]
+    first: Int[np.ndarray, " tried"]
+    last: Int[np.ndarray, " tried"]
+    start_scores: Float[np.ndarray, " tried"]
+    end_scores: Float[np.ndarray, " tried"]
 
 
-def best_spans(windows: Sequence[Scores], may_begin: Sequence[Bool[np.ndarray, " _"]], longest: int) -> Spans:
-    """The best spans of every window.
+def best_ends(windows: Sequence[Scores], may_begin: Sequence[Bool[np.ndarray, " _"]]) -> Ends:
+    """The best first and last tokens of every window.
 
     Args:
         windows: Scores of their tokens.
-        may_begin: With which tokens a span may begin.
-        longest: Tokens of the longest span.
+        may_begin: Which tokens may be the first.
 
     Example:
-        >>> scores = np.array([[0.0, 0.0], [5.0, 1.0], [1.0, 3.0], [0.0, 9.0]])
-        >>> found = best_spans([scores], [np.ones(4, np.bool_)], longest=2)
-        >>> found.first[0, :3].tolist(), found.last[0, :3].tolist(), found.score[0, :3].tolist()
-        ([2, 3, 1], [3, 3, 2], [10.0, 9.0, 8.0])
+        >>> found = best_ends([np.array([[0.0, 0.0], [5.0, 1.0], [1.0, 3.0]])], [np.array([True, False, True])])
+        >>> found.first[0, :2].tolist(), found.last[0, :2].tolist()
+        ([2, 0], [2, 1])
     """
-    slabs = [_best_of_slab(windows[place : place + SLAB], may_begin[place : place + SLAB], longest) for place in range(0, len(windows), SLAB)]
+    slabs = [_best_of_slab(windows[place : place + SLAB], may_begin[place : place + SLAB]) for place in range(0, len(windows), SLAB)]
     if not slabs:
-        return Spans(np.empty((0, TRIED), np.int64), np.empty((0, TRIED), np.int64), np.empty((0, TRIED)))
-    return Spans(*(np.concatenate(columns) for columns in zip(*slabs, strict=True)))
+        return Ends(*np.empty((2, 0, TRIED), np.int64), *np.empty((2, 0, TRIED)))
+    return Ends(*(np.concatenate(columns) for columns in zip(*slabs, strict=True)))
 
 
-def merged(context: str, parts: Sequence[Part], most: int = TRIED) -> list[Choice]:
+def merged(context: str, parts: Sequence[Part], longest: int, most: int = TRIED) -> list[Choice]:
     """The best spans of all windows over a text, best first; of several with the same text, the best.
 
     Args:
         context: The text.
         parts: Its windows.
+        longest: Tokens of the longest span.
         most: Spans.
     """
     parts = [part for part in parts if len(part.begins)]
     if not parts:
         return []
-    begins = np.concatenate([part.begins[part.first] for part in parts])
-    ends = np.concatenate([part.ends[part.last] for part in parts])
-    scores = np.concatenate([part.score for part in parts])
+    begins, ends = np.stack([part.begins[part.first] for part in parts]), np.stack([part.ends[part.last] for part in parts])
+    scores = np.stack([_pairs(part, longest) for part in parts])
     found: dict[str, Choice] = {}
-    for place in np.argsort(-scores, kind="stable"):
-        if len(found) == most or np.isneginf(scores[place]):
+    for place in np.argsort(-scores, axis=None, kind="stable"):
+        window, first, last = np.unravel_index(place, scores.shape)
+        score = float(scores[window, first, last])
+        if len(found) == most or math.isinf(score):
             break
-        start, end = visible(context, int(begins[place]), int(ends[place]))
+        start, end = visible(context, int(begins[window, first]), int(ends[window, last]))
         text = context[start:end]
         if text and text not in found:
-            found[text] = Choice(text, start, end, float(scores[place]))
+            found[text] = Choice(text, start, end, score)
     return list(found.values())
 
 
@@ -167,21 +173,22 @@ def shares(scores: Sequence[float]) -> Float[np.ndarray, " scores"]:
     return powers / powers.sum()
 
 
-def _best_of_slab(windows: Sequence[Scores], may_begin: Sequence[Bool[np.ndarray, " _"]], longest: int) -> Spans:
+def _pairs(part: Part, longest: int) -> Float[np.ndarray, "tried tried"]:
+    """The scores of the spans from every first to every last token; minus infinity where there is none."""
+    scores = part.start_scores[:, None] + part.end_scores
+    length = part.last - part.first[:, None] + 1
+    return np.where((length >= 1) & (length <= longest), scores, -np.inf)
+
+
+def _best_of_slab(windows: Sequence[Scores], may_begin: Sequence[Bool[np.ndarray, " _"]]) -> Ends:
     width = max(TRIED, *(len(scores) for scores in windows))
     starts, ends = np.full((2, len(windows), width), -np.inf)
     for place, (scores, allowed) in enumerate(zip(windows, may_begin, strict=True)):
         starts[place, : len(scores)] = np.where(allowed, scores[:, 0], -np.inf)
         ends[place, : len(scores)] = scores[:, 1]
     first, last = _highest(starts), _highest(ends)
-    score = np.take_along_axis(starts, first, 1)[:, :, None] + np.take_along_axis(ends, last, 1)[:, None, :]
-    length = last[:, None, :] - first[:, :, None] + 1
-    score[(length < 1) | (length > longest)] = -np.inf
-    flat = score.reshape(len(windows), -1)
-    best = _highest(flat)
-    score = np.take_along_axis(flat, best, 1)
-    first, last = (np.take_along_axis(places, best_of, 1) for places, best_of in ((first, best // TRIED), (last, best % TRIED)))
-    return Spans(np.where(np.isneginf(score), 0, first), np.where(np.isneginf(score), 0, last), score)
+    starts, ends = np.take_along_axis(starts, first, 1), np.take_along_axis(ends, last, 1)
+    return Ends(np.where(np.isneginf(starts), 0, first), np.where(np.isneginf(ends), 0, last), starts, ends)
 
 
 def _highest(scores: Float[np.ndarray, "rows columns"]) -> Int[np.ndarray, "rows tried"]:

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bertsmith.core.errors import DataError
 from bertsmith.metrics.entities import Scheme, Span, entities_of, scheme_of, tags_of
 
 OUTSIDE = "O"
@@ -108,7 +109,10 @@ def tag_set(labels: tuple[str, ...], scheme: Scheme) -> TagSet:
     """
     if OUTSIDE not in labels:
         return TagSet((OUTSIDE, *(f"{letter}-{label}" for label in labels for letter in LETTERS[scheme])))
-    entities_of([usual(label) for label in labels])
+    try:
+        entities_of([usual(label) for label in labels])
+    except DataError as error:
+        raise DataError(f"labels has O, so all of them are tags (leave O out to name types alone): {error}") from error
     return TagSet(tuple(labels))
 
 

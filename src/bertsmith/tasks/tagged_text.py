@@ -78,7 +78,7 @@ def passage_of(example: Example) -> Passage:
         return Passage(*joined(_strings(tokens, "token")), has_tokens=True)
     text = example.get("text")
     if text is None:
-        raise DataError("no text and no tokens")
+        raise DataError(f"no text and no tokens{_other_columns(example)}")
     if not isinstance(text, str):
         raise DataError(f"text is {str(text)[:40]!r} ({type(text).__name__}), not a string")
     return Passage(text, words(text), has_tokens=False)
@@ -161,6 +161,14 @@ def lost_entities(entities: Sequence[Entity], marks: Marks) -> int:
     return sum(entity.units[0] not in starts or entity.units[1] - 1 not in ends for entity in entities)
 
 
+def _other_columns(example: Example) -> str:
+    """How to say which column is read, where a row has neither of those that are."""
+    if "text" in example.values or "tokens" in example.values:
+        return ""
+    there = ", ".join(map(repr, list(example.values)[:10])) or "none"
+    return f"; columns there are: {there}; name one: --column text=… on the command line, columns = {{ text = … }} in a recipe"
+
+
 def _tags(example: Example, passage: Passage) -> list[str]:
     tags = example.get("tags")
     if tags is None:
@@ -176,7 +184,7 @@ def _tags(example: Example, passage: Passage) -> list[str]:
 @lru_cache(maxsize=4096)
 def _is_tag(tag: str) -> bool:
     tag = usual(tag)
-    return tag == "O" or (tag[:2] in {"B-", "I-", "E-", "S-"} and len(tag) > 2)
+    return tag == "O" or (tag[:2] in {"B-", "I-", "E-", "S-"} and tag[2:] not in {"", "O"})
 
 
 def _strings(value: Any, what: str) -> list[str]:
@@ -208,7 +216,8 @@ def _span(item: Mapping[str, Any], text: str) -> Span:
     """An entity without the white space around it."""
     start, end, label = int(item["start"]), int(item["end"]), str(item["label"])
     if not 0 <= start < end <= len(text):
-        raise DataError(f"entity {label!r} at {start} to {end} is not inside the text, which has {len(text)} characters (the end is exclusive)")
+        place = f"{str(start)[:20]} to {str(end)[:20]}"
+        raise DataError(f"entity {label[:40]!r} at {place} is not inside the text, which has {len(text)} characters (the end is exclusive)")
     if not label or label == "O":
         raise DataError(f"entity at {start} to {end} has the type {label!r}; a type is a name, such as PER")
     stripped = text[start:end].lstrip()

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -259,8 +259,12 @@ class Tagging(Task):
 
     def correct(self, outcome: Outcome) -> Float[np.ndarray, " examples"]:
         """F1 of the entities of every text; 1 where there are none and none are found."""
-        found, predicted, gold = span_counts(*self._spans(outcome)).T
+        found, predicted, gold = self.counts(outcome).T
         return np.where(predicted + gold, 2 * found / np.maximum(predicted + gold, 1), 1.0)
+
+    def counts(self, outcome: Outcome) -> Int[np.ndarray, "examples 3"]:
+        """Of the entities."""
+        return span_counts(*self._spans(outcome))
 
     def baseline(self, outcome: Outcome) -> dict[str, float]:
         """The metrics of finding nothing."""
@@ -268,7 +272,7 @@ class Tagging(Task):
 
     def interval(self, outcome: Outcome) -> Interval:
         """The interval of F1, by drawing texts."""
-        return bootstrap_interval(micro_f1, *span_counts(*self._spans(outcome)).T, rounds=ROUNDS)
+        return bootstrap_interval(micro_f1, *self.counts(outcome).T, rounds=ROUNDS)
 
     def gold(self, example: Example) -> list[dict[str, Any]] | None:
         """The entities."""

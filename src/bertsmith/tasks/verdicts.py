@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bertsmith.tasks.outcome import Outcome
-from bertsmith.tasks.spans import TRIED, Choice, Part, best_spans, merged, shares
+from bertsmith.tasks.spans import TRIED, Choice, Part, best_ends, merged, shares
 
 EVEN = 0.5
 """The probability from which on a question has no answer where nothing better is known: SQuAD's threshold 0."""
@@ -80,11 +80,11 @@ def verdicts(outcome: Outcome, longest: int) -> list[Verdict]:
     for place, number in enumerate(outcome.owners.tolist()):
         own[number].append(place)
     mine = [row["widest"].astype(np.bool_) for row in outcome.rows]
-    found = best_spans([output[1:] for output in outcome.outputs], mine, longest)
+    found = best_ends([output[1:] for output in outcome.outputs], mine)
     parts = [Part(row["begins"], row["ends"], *each) for row, *each in zip(outcome.rows, *found, strict=True)]
     silence = [float(output[0].sum()) for output in outcome.outputs]
     return [
-        Verdict(merged(example["context"], [parts[place] for place in places]), min(silence[place] for place in places))
+        Verdict(merged(example["context"], [parts[place] for place in places], longest), min(silence[place] for place in places))
         for example, places in zip(outcome.examples, own, strict=True)
     ]
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from bertsmith.core.types import Example
+from bertsmith.metrics.classification import micro_f1
 from bertsmith.tasks.base import Task, tasks
 from bertsmith.tasks.outcome import Outcome, as_array
 from bertsmith.testing.expectations import expect, expect_same_features
@@ -95,6 +96,9 @@ def _check_measures(task: Task, outcome: Outcome) -> None:
     expect(baseline.keys() <= metrics.keys(), f"{name}: baseline() gives {sorted(baseline)}, and metrics() {sorted(metrics)}")
     correct = task.correct(outcome)
     expect(correct.shape == (len(outcome.examples),), f"{name}: correct() gives the shape {correct.shape} for {len(outcome.examples)} examples")
+    counts = task.counts(outcome)
+    counted = counts is None or np.isclose(micro_f1(*counts.T), metrics[task.best_metric])
+    expect(counted, f"{name}: F1 of the sums of counts() is not {task.best_metric!r}, by which the task is judged")
     interval = task.interval(outcome)
     expect(interval.low <= interval.high, f"{name}: interval() goes from {interval.low} to {interval.high}")
     expect([task.gold(example) for example in outcome.examples] != [None] * len(outcome.examples), f"{name}: gold() gives nothing for any example")

@@ -19,6 +19,7 @@ from string import Formatter
 import numpy as np
 from jaxtyping import Bool, Int32
 
+from bertsmith.core.amounts import plural
 from bertsmith.core.errors import RecipeError
 from bertsmith.core.registry import nearest
 from bertsmith.text.tokenizer import Encoding, Tokenizer, longest_first
@@ -183,7 +184,7 @@ def spelled(words: tuple[tuple[str, tuple[str, ...]], ...], before: str, tokeniz
         seen.setdefault(ids, name)
         tokens.append(ids)
     if problems:
-        raise RecipeError(f"{len(problems)} label words cannot be used with this model's vocabulary; choose others", problems)
+        raise RecipeError(f"{plural(len(problems), 'label word')} cannot be used with this model's vocabulary; choose others", problems)
     return tuple(tokens)
 
 
@@ -277,6 +278,8 @@ def _spelled(word: str, before: str, tokenizer: Tokenizer) -> tuple[tuple[int, .
     if tokenizer.unknown_id in ids:
         written = " ".join(tokenizer.token(number) for number in ids)
         return ids, f"has something in it that the vocabulary cannot write ({written})"
+    if special := tokenizer.special_ids.intersection(ids):
+        return ids, f"has {tokenizer.token(min(special))} in it, which is no word but a sign of the model's own"
     if (pieces.offsets[ours, 0] < len(before.rstrip())).any():
         return ids, "is written as one token with a comma before it"
     return ids, ""

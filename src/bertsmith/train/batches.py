@@ -32,6 +32,7 @@ class Step:
         rows: Indices of its sequences, the longest first.
         seen: How often they were seen before; what is drawn for them (masks) depends on it.
         last_of_epoch: Whether the epoch ends with it.
+        part: The part of a mixture that it belongs to.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Step:
     rows: Indices
     seen: int
     last_of_epoch: bool
+    part: str = ""
 
 
 class Course:

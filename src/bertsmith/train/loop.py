@@ -240,7 +240,8 @@ class Training:
         self.state.step = step.number
         self.state.seconds += time.monotonic() - started
         self.progress.advance(1, **numbers)
-        self._record({"step": step.number, "epoch": step.epoch, **numbers})
+        part = {"part": step.part} if step.part else {}
+        self._record({"step": step.number, "epoch": step.epoch, **part, **numbers})
         if self._is_time_to_evaluate(step):
             self._evaluate(step)
         if time.monotonic() - self.last_save >= self.options.checkpoint_every:
@@ -335,7 +336,7 @@ class Training:
         for name, evaluation in found.items():
             value = _higher_is_better(mixture.judged_by(name, evaluation.metrics), evaluation.metrics)
             if self.options.keep != "last" and value > self.state.best_values.get(name, -math.inf):
-                self.state.best_values[name] = value
+                self.state.best_values[name], self.state.best_steps[name] = value, self.state.step
                 self.best[name] = copied_weights(mixture.view(self.model, name))
 
     def _keep_if_better(self, metrics: dict[str, float]) -> None:

@@ -34,6 +34,7 @@ class State:
         evaluations_since_best: For `patience`.
         metrics: Those of the best evaluation.
         best_values: The best value of each part of a mixture, by part.
+        best_steps: When that was, likewise.
     """
 
     step: int = 0
@@ -44,6 +45,7 @@ class State:
     evaluations_since_best: int = 0
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     best_values: dict[str, float] = field(default_factory=dict[str, float])
+    best_steps: dict[str, int] = field(default_factory=dict[str, int])
 
 
 Weights = dict[str, Tensor]

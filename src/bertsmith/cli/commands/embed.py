@@ -84,7 +84,7 @@ def embed(
             with opened_output(str(output or STANDARD)) as file, search.corpus(texts, corpus, vectors) as searched:
                 count = write_lines(search.neighbours(rows, searched), source, file) + len(searched.lines)
     say_truncated(account.truncated, count, engine)
-    refuse_bad_lines(account.problems, count)
+    refuse_bad_lines(account, count)
 
 
 def _check(source: str, corpus: str | None, raw: bool | None, for_neighbours: Mapping[str, Any]) -> None:

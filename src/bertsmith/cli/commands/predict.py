@@ -62,4 +62,4 @@ def predict(
     for remark in account.passed_over:
         say(remark)
     say_truncated(account.truncated, count, engine)
-    refuse_bad_lines(account.problems, count)
+    refuse_bad_lines(account, count)

@@ -21,8 +21,8 @@ from bertsmith.data.sources import Source
 SAMPLE = 200
 """So many lines are looked at to tell how many columns there are."""
 
-TAG = re.compile(r"O|[BIESMLU]-\S.*")
-"""A tag of any of the usual schemes: BIO, BIOES, BMES, BILOU."""
+TAG = re.compile(r"O|[BIESMLU]-(?!O\Z)\S.*")
+"""A tag of any of the usual schemes: BIO, BIOES, BMES, BILOU. O is no type."""
 
 SPACES = re.compile(r" +")
 DOCUMENT = "-DOCSTART-"
