@@ -162,6 +162,7 @@ def test_what_training_would_refuse_is_not_predicted(cli: Cli, models: Path):
     assert "standard input:1: text holds half a surrogate pair" in ran.err
     assert "standard input:2: text holds a NUL character" in ran.err
     assert "--text holds half a surrogate pair" in cli("predict", models / "single", "--text", "\ud83d").err
+    assert "error: --text is not UTF-8; set the terminal to UTF-8\n" in cli("predict", models / "single", "--text", "caf\udce9").err
 
 
 def test_an_id_that_is_not_utf_8_is_written_as_it_came(cli: Cli, models: Path, tmp_path: Path):

@@ -1,5 +1,7 @@
 """The nearest of many: as by sorting everything, whatever the blocks; ties in the order of the rows."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -31,16 +33,18 @@ def by_sorting(queries: np.ndarray, corpus: np.ndarray, top: int) -> tuple[np.nd
     corpus=st.integers(1, 30),
     top=st.integers(1, 12),
     block=st.integers(1, 11),
+    first=st.integers(1, 11),
     seed=st.integers(0, 9),
     kinds=st.integers(1, 30),
 )
 @settings(max_examples=150, deadline=None)
-def test_it_is_what_sorting_finds(queries: int, corpus: int, top: int, block: int, seed: int, kinds: int):
+def test_it_is_what_sorting_finds(queries: int, corpus: int, top: int, block: int, first: int, seed: int, kinds: int):
     """Rows of few kinds, so that there are ties, within a block and across blocks."""
     asked, different = drawn(queries, 5, seed=seed), np.eye(31, 5, dtype=np.float32) + drawn(31, 5, seed=seed + 1)
     offered = different[np.random.default_rng(seed).integers(kinds, size=corpus)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "BLOCK", block)
+        patch.setattr(neighbours, "FIRST", first)
         scores, rows = nearest(asked, offered, top)
     expected_scores, expected_rows = by_sorting(asked, offered, top)
     assert scores.shape == rows.shape == (queries, min(top, corpus))
@@ -65,6 +69,19 @@ def test_all_rows_may_be_the_same():
     scores, rows = nearest(np.ones((3, 4), np.float32), np.ones((9, 4), np.float32), top=4)
     assert rows.tolist() == [[0, 1, 2, 3]] * 3
     assert scores.tolist() == [[1.0] * 4] * 3
+
+
+def test_thousands_of_ties_take_no_more_memory_than_their_products():
+    """Of 8 million equal cosines, those behind the first few are not looked at."""
+    asked, offered = np.ones((2048, 4), np.float32), np.ones((8192, 4), np.float32)
+    tracemalloc.start()
+    try:
+        _, rows = nearest(asked, offered, top=3)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (rows == [0, 1, 2]).all()
+    assert peak < 4 * len(asked) * neighbours.BLOCK * 4
 
 
 def test_what_differs_in_the_seventh_decimal_is_a_tie():

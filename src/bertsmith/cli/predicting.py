@@ -49,9 +49,14 @@ def rows_to_predict(
     if missing:
         option = f"{_option(missing[0])}, or " if missing[0] in OPTIONS else ""
         raise DataError(f"the task {task.name!r} needs {' and '.join(missing)}: give {option}a row of an INPUT")
-    if wrong := [f"{_option(name)} {reason}" for name, value in given.items() if (reason := wrong_text(value))]:
+    if wrong := [f"{_option(name)} {reason}" for name, value in given.items() if (reason := _wrong_argument(value))]:
         raise DataError("; ".join(wrong))
     return iter([Example(given)])
+
+
+def _wrong_argument(value: str) -> str:
+    """What is wrong with a text of the command line; bytes that Python could not decode are half surrogate pairs there."""
+    return "is not UTF-8; set the terminal to UTF-8" if any("\udc80" <= character <= "\udcff" for character in value) else wrong_text(value)
 
 
 def _option(column: str) -> str:

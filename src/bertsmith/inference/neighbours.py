@@ -23,6 +23,9 @@ from bertsmith.core.errors import RecipeError
 BLOCK = 4096
 """Rows of a block, of either side."""
 
+FIRST = 256
+"""Rows of the corpus that are sorted whole, for something that all further ones must be better than."""
+
 DIGITS = 6
 """Decimals that a cosine is compared by."""
 
@@ -90,11 +93,12 @@ class _Best:
     def offer(self, scores: Float[np.ndarray, "queries block"], begin: int) -> None:
         """Take what is better from a block of cosines whose first row is the corpus's row `begin`."""
         count, top = self.scores.shape
-        bar = self.scores[:, -1:]
-        least = bar
-        if np.isinf(bar).any() and scores.shape[1] > top:  # not to sort all of the first block
-            least = np.maximum(bar, np.partition(scores, -top, axis=1)[:, -top, None])
-        queries, columns = (scores >= least - 10**-DIGITS).nonzero()
+        bar, first = self.scores[:, -1:], max(top, FIRST)
+        if np.isinf(bar).any() and scores.shape[1] > first:
+            self.offer(scores[:, :first], begin)
+            self.offer(scores[:, first:], begin + first)
+            return
+        queries, columns = (scores >= bar + 0.4 * 10**-DIGITS).nonzero()  # below that, rounding makes no more of it than a tie
         values = scores[queries, columns].astype(np.float64).round(DIGITS) + 0.0  # no -0.0
         better = values > bar[queries, 0]
         queries = np.concatenate([np.repeat(np.arange(count), top), queries[better]])
