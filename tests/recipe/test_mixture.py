@@ -168,6 +168,24 @@ def test_mistakes_are_told_with_their_places(world: Path, stage: dict[str, Any],
     assert any(message in problem for problem in caught.value.problems), caught.value.problems
 
 
+def test_mistakes_of_parts_hide_neither_each_other_nor_those_of_the_mixture(world: Path):
+    wrong = {"sampling": "equal", "temperature": 0.5, "cap": -3, "weights": {"revews": 2.0, "ratings": -1.0}}
+    stage = together(REVIEWS, {**REVIEWS, "task": "singel"}, {**LENGTHS, "data": {"trian": "x"}}, mixture=wrong)
+    with pytest.raises(RecipeError) as caught:
+        run_stages(world, stage)
+    problems = "\n".join(caught.value.problems)
+    for wanted in (
+        "part[1].task.name: unknown task 'singel'",
+        "part[1].name: part[0] has the name 'reviews' already",
+        "part[2].data.trian: unknown key",
+        "mixture.weights.revews: no part has this name (did you mean 'reviews'?)",
+        "temperature is 0.5",
+        "cap is -3",
+        "weights.ratings is -1.0",
+    ):
+        assert wanted in problems
+
+
 def test_a_part_is_compared_with_the_stage_that_trained_it_alone(world: Path):
     train = {"epochs": 3, "batch_size": 8}
     alone = {**changed(MATCH, train=train), "from": "base"}

@@ -219,16 +219,15 @@ def _stage(value: Any, place: Place, folders: Folders) -> Stage | None:
     trained = _parts(table, place, folders) if "part" in table else _alone(table, place, folders)
     tuning = component(tunings, table.get("tuning", "full"), place.at("tuning"))
     train = _train(table, place.at("train"))
+    mixing = _mixing(table, place.at("mixture")) if "part" in table else Mixing()
     seed = _value(int, table, "seed", None, place) if "seed" in table else None
-    if name is None or start is None or tuning is None or train is None or trained is None:
+    if name is None or start is None or tuning is None or train is None or trained is None or mixing is None:
         return None
     made = [Stage(name=part, start=start, objective=one, data=data, tuning=tuning, train=train, seed=seed) for part, one, data in trained]
     if "part" not in table:
         return replace(made[0], name=name)
-    mixing = construct(Mixing, as_table(table.get("mixture", {}), place.at("mixture")) or {}, place.at("mixture"))
-    _note_unknown_weights(mixing, made, place.at("mixture").at("weights"))
     mixture = Mixture(parts={part.name: part.objective for part in made})
-    return None if mixing is None else replace(made[0], name=name, objective=mixture, parts=tuple(made), mixing=mixing)
+    return replace(made[0], name=name, objective=mixture, parts=tuple(made), mixing=mixing)
 
 
 def _alone(table: Mapping[str, Any], place: Place, folders: Folders) -> list[tuple[str, Objective, StageData]] | None:
@@ -249,9 +248,9 @@ def _parts(table: Mapping[str, Any], place: Place, folders: Folders) -> list[tup
         place.at("part").wrong("write [[stage.part]], in two pairs of brackets, at least twice")
         return None
     made = [_part(item, place.at("part").at(number), folders) for number, item in enumerate(listed)]
-    names = [part[0] for part in made if part is not None]
+    names = _part_names(table)
     for number, name in enumerate(names):
-        if name in names[:number]:
+        if name is not None and name in names[:number]:
             place.at("part").at(number).at("name").wrong(f"part[{names.index(name)}] has the name {name!r} already")
     return None if None in made else [part for part in made if part is not None]
 
@@ -268,11 +267,23 @@ def _part(value: Any, place: Place, folders: Folders) -> tuple[str, Objective, S
     return None if name is None or objective is None or data is None else (name, objective, data)
 
 
-def _note_unknown_weights(mixing: Mixing | None, parts: Sequence[Stage], place: Place) -> None:
-    names = [part.name for part in parts]
-    for name in (mixing.weights or {}) if mixing is not None else ():
+def _part_names(table: Mapping[str, Any]) -> list[Any]:
+    """The names of a stage's parts, whatever they are; None for one without a name."""
+    listed: Any = table["part"]
+    return [part.get("name") if isinstance(part, Mapping) else None for part in (listed if isinstance(listed, list) else ())]
+
+
+def _mixing(table: Mapping[str, Any], place: Place) -> Mixing | None:
+    """How the parts of a stage have their turns; looked at even where a part is wrong."""
+    given = as_table(table.get("mixture", {}), place)
+    if given is None:
+        return None
+    weights: Any = given.get("weights")
+    names = [name for name in _part_names(table) if isinstance(name, str)]
+    for name in weights if isinstance(weights, Mapping) else ():
         if name not in names:
-            place.at(name).wrong(f"no part has this name{nearest(name, names)}; parts: {', '.join(names)}")
+            place.at("weights").at(name).wrong(f"no part has this name{nearest(name, names)}; parts: {', '.join(names)}")
+    return construct(Mixing, given, place)
 
 
 def _stage_place(value: Any, number: int, place: Place) -> Place:

@@ -47,13 +47,11 @@ class Mixing:
     weights: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.temperature < 1:
-            raise ValueError(f"temperature is {self.temperature}; it must be at least 1")
-        if self.cap is not None and self.cap < 1:
-            raise ValueError(f"cap is {self.cap}; it must be at least 1")
-        for name, weight in (self.weights or {}).items():
-            if weight <= 0:
-                raise ValueError(f"weights.{name} is {weight}; it must be greater than 0")
+        wrong = [f"temperature is {self.temperature}; it must be at least 1"] if self.temperature < 1 else []
+        wrong += [f"cap is {self.cap}; it must be at least 1"] if self.cap is not None and self.cap < 1 else []
+        wrong += [f"weights.{name} is {weight}; it must be greater than 0" for name, weight in (self.weights or {}).items() if weight <= 0]
+        if wrong:
+            raise ValueError("; ".join(wrong))
 
     def shares(self, rows: Mapping[str, int], batches: Mapping[str, int], progress: float = 0.0) -> Float[np.ndarray, " parts"]:
         """The parts' shares of an epoch's batches.
