@@ -62,7 +62,7 @@ def test_columns_can_be_chosen(write):
     assert sentences(dataset) == [(["EU", "rejects"], ["B-ORG", "O"]), (["it"], ["O"])]
     with pytest.raises(DataError, match="no column 7 for tags"):
         read(path, columns={"tags": 7}, needed=TAGGED)
-    with pytest.raises(DataError, match="3 of 3 rows") as caught:
+    with pytest.raises(DataError, match="2 of 2 rows") as caught:
         read(path, needed=TAGGED)
     assert "tag 'x' is neither O nor" in caught.value.problems[0]
 
@@ -76,31 +76,39 @@ def test_a_tab_is_between_columns_and_a_space_then_within_one(write):
     assert sentences(read(write("a.conll", "New York\tB-LOC\n\u3000\tO\n"), needed=TAGGED)) == [(["New York", "\u3000"], ["B-LOC", "O"])]
 
 
+NEITHER = "neither O nor a type after B-, I-, E-, S-, M-, L- or U-, such as B-PER"
 BAD = {
     2: "no tag after the token 'Smith' (it costs the sentence of lines 1-3)",
-    5: "tag 'PER' is neither O nor a type after B-, I-, E-, S-, M-, L- or U-, such as B-PER (it costs the sentence of line 5)",
+    5: f"tag 'PER' is {NEITHER} (it costs the sentence of line 5)",
     9: "tag 'Q-PER' is neither",
     11: "3 columns, 2 expected (it costs",
     13: "no token before the tag",
-    15: "tag 'B-' is neither",
-    16: "tag 'b-PER' is neither",
-    17: "tag 'I-O' is neither",
-    19: "no tag after the token '#one'",
+    15: f"tag 'B-' is {NEITHER}; wrong too: lines 16, 17 (it costs the sentence of lines 15-17)",
+    19: "tag 'I-O' is neither",
+    21: "no tag after the token '#one'",
 }
 
 
 def test_every_bad_line_is_reported_and_costs_its_sentence(write):
     content = (
         "John B-PER\nSmith\nsleeps O\n\nHe PER\n\ngood O\n"
-        "\nJohn Q-PER\n\na b O\n\n\tO\n\nx B-\ny b-PER\nz I-O\n\n#one\n\nwell O\nS-tags S-PER\nM M-X\nL L-X\nU U-X\nE E-X\nI I-X\n"
+        "\nJohn Q-PER\n\na b O\n\n\tO\n\nx B-\ny b-PER\nz PER\n\nz I-O\n\n#one\n\nwell O\nS-tags S-PER\nM M-X\nL L-X\nU U-X\nE E-X\nI I-X\n"
     )
     path = write("a.conll", content)
-    with pytest.raises(DataError, match="9 of 11 rows") as caught:
+    with pytest.raises(DataError, match="8 of 10 rows") as caught:
         read(path, needed=TAGGED)
     dataset = read(path, needed=TAGGED, skip_bad_lines=True)
     assert {problem.line: problem.message[: len(BAD[problem.line])] for problem in dataset.problems} == BAD
     assert list(map(str, dataset.problems)) == list(caught.value.problems)
     assert sentences(dataset) == [(["good"], ["O"]), (["well", "S-tags", "M", "L", "U", "E", "I"], ["O", "S-PER", "M-X", "L-X", "U-X", "E-X", "I-X"])]
+
+
+def test_a_sentence_is_one_row_however_many_of_its_lines_are_wrong(write):
+    path = write("a.conll", "a B\n" + "b I\n" * 30 + "\nc O\n")
+    dataset = read(path, needed=TAGGED, skip_bad_lines=True)
+    [problem] = dataset.problems
+    assert problem.message.endswith("; wrong too: lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 20 more (it costs the sentence of lines 1-31)")
+    assert next(dataset.remarks()).startswith("1 row could not be read and was left out")
 
 
 def test_a_byte_that_is_no_utf8_costs_its_sentence(tmp_path):

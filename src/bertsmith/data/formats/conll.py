@@ -1,7 +1,7 @@
 """CoNLL: a token and its tag a line, sentences between blank lines.
 
-A line that is wrong costs its sentence, and every such line is reported. Whether the tags follow one another as their scheme has it is not asked
-here: the task counts what does not, since published sets have some of it.
+A line that is wrong costs its sentence. That is one problem: it says what is wrong with the first such line, and names the others. Whether the tags
+follow one another as their scheme has it is not asked here: the task counts what does not, since published sets have some of it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from bertsmith.data.sources import Source
 
 SAMPLE = 200
 """So many lines are looked at to tell how many columns there are."""
+
+SHOWN = 10
+"""Further wrong lines of a sentence that are named."""
 
 TAG = re.compile(r"O|[BIESMLU]-(?!O\Z)\S.*")
 """A tag of any of the usual schemes: BIO, BIOES, BMES, BILOU. O is no type."""
@@ -120,9 +123,17 @@ def _read(file: str, sentence: Sequence[tuple[Line, list[str]] | Problem], names
     first, last = (item.line if isinstance(item, Problem) else item[0].number for item in (sentence[0], sentence[-1]))
     lines = f"line {first}" if first == last else f"lines {first}-{last}"
     if wrong:
-        yield from (Problem(file, one.line, f"{one.message} (it costs the sentence of {lines})") for one in wrong)
+        yield Problem(file, wrong[0].line, f"{wrong[0].message}{_also([one.line for one in wrong[1:]])} (it costs the sentence of {lines})")
     else:
         yield Row(first, {name: list(map(sys.intern, column)) for name, column in zip(names, zip(*rows, strict=True), strict=True)})
+
+
+def _also(lines: Sequence[int]) -> str:
+    """The other wrong lines of a sentence."""
+    if not lines:
+        return ""
+    more = f" and {len(lines) - SHOWN:,} more" if len(lines) > SHOWN else ""
+    return f"; wrong too: {'line' if len(lines) == 1 else 'lines'} {', '.join(map(str, lines[:SHOWN]))}{more}"
 
 
 def _wrong_cells(cells: Sequence[str], width: int, place: int | None) -> str:
