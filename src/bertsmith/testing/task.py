@@ -97,7 +97,7 @@ def _check_measures(task: Task, outcome: Outcome) -> None:
     correct = task.correct(outcome)
     expect(correct.shape == (len(outcome.examples),), f"{name}: correct() gives the shape {correct.shape} for {len(outcome.examples)} examples")
     counts = task.counts(outcome)
-    counted = counts is None or np.isclose(micro_f1(*counts.T), metrics[task.best_metric])
+    counted = counts is None or bool(np.isclose(micro_f1(*counts.T), metrics[task.best_metric]))
     expect(counted, f"{name}: F1 of the sums of counts() is not {task.best_metric!r}, by which the task is judged")
     interval = task.interval(outcome)
     expect(interval.low <= interval.high, f"{name}: interval() goes from {interval.low} to {interval.high}")
