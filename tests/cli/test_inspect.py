@@ -249,6 +249,8 @@ def test_the_terminal_shows_everything_that_is_asked_for(cli: Cli, models: Path)
     ):
         assert shown in ran.out
     plain = cli("inspect", models / "single", "很好").out
+    scores = cli("inspect", models / "single", "很好", "--json").json["prediction"]["scores"]
+    assert f"scores {' · '.join(f'{name} {scores[name]:.3f}' for name in sorted(scores, key=lambda name: -scores[name]))}" in plain
     assert "‖" not in plain
     assert "attention of" not in plain
 

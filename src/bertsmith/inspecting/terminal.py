@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -38,6 +38,9 @@ EXCERPT = 600
 
 FEW_NAMES = 4
 """Scores of a token that are shown side by side."""
+
+LABELS = 8
+"""Labels whose scores are listed."""
 
 SHADES = " ░▒▓█"
 
@@ -235,7 +238,16 @@ def _shade(share: float) -> str:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return _scores(value)
     return f"{value:.3f}" if isinstance(value, float) else str(value) or "–"
+
+
+def _scores(scores: Mapping[str, float]) -> str:
+    """Labels with their scores, the highest first; of many labels the first."""
+    ordered = sorted(scores.items(), key=lambda item: -item[1])
+    listed = [f"{name} {score:.3f}" for name, score in ordered[:LABELS]]
+    return " · ".join([*listed, *([f"and {len(ordered) - LABELS:,} more"] if len(ordered) > LABELS else [])])
 
 
 def _is_list(value: Any) -> bool:
