@@ -405,7 +405,7 @@ def test_what_training_would_refuse_is_an_error_unless_another_one_says_so():
         ("tagging", {"text": "ab", "entities": [{"start": 0, "end": 9, "label": "A"}]}, "is not inside the text"),
         ("extractive_qa", {"question": "q", "context": "c", "answers": "c"}, "not a list of objects"),
         ("text_to_text", {"text": "a", "target": 5}, "target is '5' (int), not a string"),
-        ("embedding", {"text": "a", "text_pair": "b", "negative": [5]}, "negative is '[5]'; it must be a text or a list of texts"),
+        ("embedding", {"text": "a", "text_pair": "b", "negative": [5]}, "a negative is '5' (int), not a string"),
         ("similarity", {"text": "a", "text_pair": "b", "label": "x"}, "label 'x' is not a number"),
         ("regression", {"text": "a", "label": 1e300}, "too far from 0"),
         ("multi_label", {"text": "a", "label": ["x", None]}, "holds a name that is empty"),
