@@ -31,7 +31,8 @@ def collected(stage: dict[str, Any]) -> dict[str, Any]:
     """What is worth keeping of a stage's result; a split that was drawn from another one has no files of its own."""
     data = {split: [_named(file) for file in entry.get("files", [])] for split, entry in stage["data"].items()}
     start = "/".join(stage["start"].split("/")[-2:])
-    return {"start": start, **{key: stage[key] for key in KEPT}, "data": data}
+    parts = {"parts": stage["parts"]} if stage.get("parts") else {}
+    return {"start": start, **{key: stage[key] for key in KEPT}, **parts, "data": data}
 
 
 def _named(file: dict[str, str]) -> dict[str, str]:
